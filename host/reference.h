@@ -1,0 +1,82 @@
+/*
+ * reference.h - a reference directory: what a model's benign data looks like.
+ *
+ *     reference.json   {"format": 1, "model", "dim", "classes", "rank", "counts": [..] or absent,
+ *                       "window", "memory_rank", "half_life", "thresholds": [{"window", "fpr",
+ *                       "threshold", "windows", "rows"}], "made": "..."}
+ *     mean.npy         [classes, dim] f32
+ *     factor.npy       [classes, dim, rank] f32, S_c = F_c F_c^T
+ *     trace.npy        [classes] f64
+ *
+ * Loading validates everything before anything is handed out: shapes against the JSON, finite
+ * values, |mean| and |factor| at most REFERENCE_VALUE_MAX, trace against the factor's own |F_c|^2.
+ * Owner: the caller of reference_load / reference_make; immutable while an engine is being opened.
+ */
+#ifndef ADDER_REFERENCE_H
+#define ADDER_REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engine.h"
+
+enum {
+    REFERENCE_MODEL_BYTES_MAX = 128,
+    REFERENCE_THRESHOLDS_MAX = 64,
+    REFERENCE_WINDOW_DEFAULT = 16,
+    REFERENCE_MEMORY_RANK_DEFAULT = 32,
+    REFERENCE_HALF_LIFE_DEFAULT = 512,
+};
+#define REFERENCE_VALUE_MAX 1e6f
+
+/* A raw threshold on the window score, made by calibration for one window length. */
+typedef struct {
+    size_t window_rows;
+    double fpr;       /* share of honest windows above it that was asked for */
+    double threshold; /* a score above this is malicious */
+    size_t windows;   /* how many honest windows it was read off */
+    size_t rows;      /* from how many honest rows */
+} reference_threshold;
+
+typedef struct {
+    char model[REFERENCE_MODEL_BYTES_MAX + 1];
+    char made[512];        /* how it was made, for people */
+    size_t window_rows;    /* what the daemon takes unless told otherwise */
+    size_t memory_rank;    /* likewise */
+    double half_life_rows; /* likewise */
+    size_t *counts;        /* [classes] training rows, or NULL */
+    size_t thresholds;
+    reference_threshold threshold[REFERENCE_THRESHOLDS_MAX];
+    engine_reference statistics; /* arrays owned by the reference */
+} reference;
+
+/* Each returns false with one line in error and leaves *out NULL / the directory as it was. */
+bool reference_load(reference **out, const char *directory, char *error, size_t error_bytes);
+bool reference_save(const reference *reference, const char *directory, char *error,
+                    size_t error_bytes);
+/* Rewrites reference.json alone (thresholds), aside and renamed. */
+bool reference_save_json(const reference *reference, const char *directory, char *error,
+                         size_t error_bytes);
+/* Puts a threshold in, in place of one for the same window. False when the table is full. */
+bool reference_set_threshold(reference *reference, reference_threshold threshold);
+/* The threshold for a window length, or NULL. */
+const reference_threshold *reference_find_threshold(const reference *reference, size_t window_rows);
+void reference_close(reference *reference); /* NULL is allowed */
+
+/* A file of embeddings, in any type npy.h reads: from training data with true labels 0..classes-1.
+ * Every class needs at least 2 rows. rank_max 0 keeps all columns. */
+typedef struct {
+    const char *model;
+    const char *made;
+    size_t rank_max;
+    void (*progress)(void *context, size_t done, size_t all); /* classes done; may be NULL */
+    void *progress_context;
+} reference_recipe;
+bool reference_make_from_rows(reference **out, const char *embeddings_path, const char *labels_path,
+                              const reference_recipe *recipe, char *error, size_t error_bytes);
+/* ... from mean.npy [classes, dim] and cov.npy [classes, dim, dim] (population). */
+bool reference_make_from_statistics(reference **out, const char *mean_path,
+                                    const char *covariance_path, const reference_recipe *recipe,
+                                    char *error, size_t error_bytes);
+
+#endif

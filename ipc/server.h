@@ -1,0 +1,51 @@
+/*
+ * server.h - NNG rep0 with parallel contexts; who answers and how is the host's.
+ *
+ * Each context carries one call at a time: receive -> begin() -> [the host works] -> encode() ->
+ * send. begin() and encode() run on NNG's threads; server_finish() may be called from any thread
+ * and hands the call back to an NNG thread, which encodes and sends. So the host's own thread never
+ * touches a message.
+ */
+#ifndef ADDER_SERVER_H
+#define ADDER_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <nng/nng.h>
+
+enum { SERVER_CONTEXTS_MAX = 256, SERVER_LINGER_MS = 200 };
+
+typedef struct server server;
+typedef struct server_call server_call;
+
+typedef struct {
+    const char *url;          /* ipc://, tcp:// or inproc:// */
+    size_t contexts;          /* calls at once, 1..SERVER_CONTEXTS_MAX */
+    size_t message_bytes_max; /* longer messages: NNG drops the connection */
+    size_t connections_max;   /* further peers are turned away */
+    void *host;
+    /* A request has come. True: answer now. False: the host will call server_finish, once. */
+    bool (*begin)(void *host, server_call *call, const void *message, size_t bytes);
+    /* Appends the reply to an empty message; 0 or an NNG error (then the call is dropped). The
+     * request's bytes are still valid. */
+    int (*encode)(void *host, server_call *call, nng_msg *reply);
+} server_options;
+
+/* Opens the socket and listens. False: one line in error ("... address in use ..."). An ipc socket
+ * is made with mode 0600. */
+bool server_open(server **out, const server_options *options, char *error, size_t error_bytes);
+/* Call number 0..contexts-1: the host's own state for it lives in an array of its own. */
+size_t server_call_index(const server_call *call);
+void server_finish(server_call *call);
+/* Calls between begin() and the end of their send. */
+size_t server_in_flight(const server *server);
+/* Connections refused because of connections_max. */
+size_t server_connections_refused(const server *server);
+/* Waits until no call is in flight, then SERVER_LINGER_MS more, because NNG 1.5 reports a send done
+ * when its transport has taken it and drops what is unsent on close. The host must by then refuse
+ * new work. Then stops all contexts. Not from a callback. */
+void server_drain(server *server);
+void server_close(server *server); /* NULL is allowed; drained or not */
+
+#endif

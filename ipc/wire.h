@@ -1,0 +1,187 @@
+/*
+ * wire.h - the messages: one MessagePack map each, keys short strings (design section 5).
+ *
+ * Decoding is strict about what it names and ignores unknown keys. A message is first walked
+ * without allocating (nesting, every announced length against the bytes that are there), so nothing
+ * a peer announces is ever allocated on its word. Decoded texts and arrays point into the message,
+ * which must outlive them. Encoding appends to an nng_msg.
+ *
+ * Threads: a wire_scratch belongs to one message at a time; functions keep no other state.
+ * Errors: decoders return a wire_code and write one line saying which field, what was expected and
+ * what came.
+ */
+#ifndef ADDER_WIRE_H
+#define ADDER_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <nng/nng.h>
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_ACCOUNT_BYTES_MAX = 128,
+    WIRE_MODEL_BYTES_MAX = 128,
+    WIRE_TEXT_MAX = 256, /* an error's message, its NUL included */
+    WIRE_DEPTH_MAX = 8,  /* nesting of a message */
+    WIRE_MODELS_MAX = 64,
+};
+/* Embeddings are finite and at most this in magnitude, so that no square overflows a float. */
+#define WIRE_VALUE_MAX 1e12f
+
+typedef enum {
+    WIRE_OK,
+    WIRE_BAD_MESSAGE,
+    WIRE_BAD_REQUEST,
+    WIRE_UNKNOWN_MODEL,
+    WIRE_BAD_DIMENSION,
+    WIRE_BAD_CLASS,
+    WIRE_NOT_FINITE,
+    WIRE_TOO_LARGE,
+    WIRE_OVERLOADED,
+    WIRE_DRAINING,
+    WIRE_INTERNAL,
+    WIRE_CODES,
+} wire_code;
+
+typedef enum { WIRE_SCORE, WIRE_HELLO, WIRE_PING, WIRE_FORGET } wire_op;
+typedef enum { WIRE_F32, WIRE_F16, WIRE_BF16 } wire_dtype;
+typedef enum { WIRE_ALLOW, WIRE_POISON, WIRE_WARMING } wire_decision;
+
+typedef struct {
+    const char *bytes; /* not NUL-terminated */
+    size_t length;
+} wire_text;
+
+/* What a decoder needs to know of the daemon. */
+typedef struct {
+    const char *model; /* the one served */
+    size_t dim;
+    size_t classes;
+    size_t rows_max;
+} wire_limits;
+
+typedef struct {
+    wire_op op;
+    bool identified; /* client and seq came */
+    uint64_t client;
+    uint64_t seq;
+    wire_text model;              /* length 0: none given */
+    wire_text account;            /* forget */
+    size_t rows;                  /* score: N, 1..rows_max */
+    const wire_text *accounts;    /* [N], in the scratch */
+    const unsigned char *classes; /* N x u32, unaligned; each below limits.classes */
+    wire_dtype dtype;
+    const unsigned char *embeddings; /* N x dim x dtype, unaligned, all checked */
+    bool want_poison;
+} wire_request;
+
+/* Memory for decoding one message at a time, allocated once for rows_max rows. */
+typedef struct wire_scratch wire_scratch;
+wire_scratch *wire_scratch_open(size_t rows_max); /* NULL: no memory */
+void wire_scratch_close(wire_scratch *scratch);   /* NULL is allowed */
+
+/* Decodes and checks a request wholly: on WIRE_OK it can be carried out. */
+wire_code wire_decode_request(wire_request *request, wire_scratch *scratch,
+                              const wire_limits *limits, const void *message, size_t bytes,
+                              char text[WIRE_TEXT_MAX]);
+
+/* What a client sends. Arrays are host order (little-endian machines only), aligned as their type.
+ */
+typedef struct {
+    wire_op op;
+    bool identified;
+    uint64_t client;
+    uint64_t seq;
+    const char *model;   /* NULL: none */
+    const char *account; /* forget */
+    size_t rows;
+    const char *const *accounts; /* [rows] NUL-terminated */
+    const uint32_t *classes;     /* [rows] */
+    wire_dtype dtype;
+    size_t dim;
+    const void *embeddings; /* [rows, dim] */
+    bool want_poison;
+} wire_outgoing;
+int wire_encode_request(nng_msg *message, const wire_outgoing *request); /* 0 or an NNG error */
+
+/* Score replies. Arrays of N rows; poison_rows ascending. */
+typedef struct {
+    const char *model;
+    size_t rows;
+    const float *scores;
+    const float *memory_scores; /* NULL: memory off */
+    const uint8_t *decisions;
+    const uint32_t *fill;
+    size_t poison_rows_count;    /* K */
+    const uint32_t *poison_rows; /* [K] */
+    size_t classes;
+    const float *poison;           /* [K, classes] or NULL */
+    const uint32_t *poison_labels; /* [K] or NULL */
+    bool degraded;
+} wire_scores;
+
+/* What hello tells, one model each. */
+typedef struct {
+    char name[WIRE_MODEL_BYTES_MAX + 1];
+    uint64_t dim;
+    uint64_t classes;
+    uint64_t rank;
+    uint64_t window;
+    uint64_t memory_rank;
+    double half_life;
+    bool has_threshold;
+    double threshold;
+    uint64_t min_fill; /* a window of fewer rows is warming */
+    bool hard_label;
+} wire_model;
+
+typedef struct {
+    char version[32];
+    char engine[16];
+    bool degraded;
+    uint64_t rows_max;
+    uint64_t message_bytes_max;
+    uint64_t accounts_max;
+    uint64_t accounts; /* held now */
+    uint64_t rows;     /* scored since start */
+    uint64_t requests; /* answered since start */
+    double uptime_s;
+    size_t models;
+    wire_model model[WIRE_MODELS_MAX];
+} wire_hello;
+
+/* Each appends one whole reply and returns 0 or an NNG error. */
+int wire_encode_scores(nng_msg *message, const wire_scores *scores);
+int wire_encode_hello(nng_msg *message, const wire_hello *hello);
+int wire_encode_pong(nng_msg *message);
+int wire_encode_forgotten(nng_msg *message, bool known);
+int wire_encode_error(nng_msg *message, wire_code code, const char *text);
+
+/* A reply as the client sees it. Arrays point into the message, unaligned, lengths checked. */
+typedef struct {
+    wire_code code; /* WIRE_OK, or the daemon's refusal */
+    char text[WIRE_TEXT_MAX];
+    size_t rows;
+    const unsigned char *scores;        /* N x f32 */
+    const unsigned char *memory_scores; /* N x f32 or NULL */
+    const unsigned char *decisions;     /* N x u8, each a wire_decision */
+    const unsigned char *fill;          /* N x u32 */
+    size_t poison_rows_count;
+    const unsigned char *poison_rows; /* K x u32, each below N */
+    size_t classes;
+    const unsigned char *poison;        /* K x classes x f32 or NULL */
+    const unsigned char *poison_labels; /* K x u32 or NULL */
+    bool degraded;
+    bool known; /* forget */
+} wire_reply;
+/* rows: how many were asked about (0 for other ops). hello may be NULL. Returns WIRE_OK when the
+ * reply was understood (also a refusal), WIRE_BAD_MESSAGE with reply->text when not. */
+wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
+                            const void *message, size_t bytes);
+
+const char *wire_code_name(wire_code code); /* "bad_message", ... */
+size_t wire_dtype_bytes(wire_dtype dtype);
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * engine.h - what does the arithmetic: per-account windows and memories, and their scores.
+ *
+ * An engine holds, for every slot (an account's number, given out by the host), the window of its
+ * last `window_rows` rows as (class, s, y) and its long memory; it never keeps an embedding. A
+ * batch appends rows and returns, per observation, the scores of the slot's window and memory right
+ * after the observation's last row. Formulas: Mei et al., AAAI 2025 (arXiv 2503.12497), in the form
+ *
+ *     d2_c  = tr S_c + mean(s) - (2 / sqrt(n_c)) * nuclear(Y_c),      score = sum_c (n_c / n) d2_c
+ *     s = |x - m_c|^2,   y = F_c^T (x - m_c),   S_c = F_c F_c^T,   Y_c = rows y less their mean
+ *
+ * Precision: relative error of a window's score at most 1e-5 against float64, of a memory's 1e-4.
+ * Batching never changes a score by more than float32 rounding of the projection (below 1e-6).
+ *
+ * Threads: one engine belongs to one thread at a time; it may use threads of its own inside a call.
+ * Errors: functions that can fail return an engine_status; engine_open also writes one line of
+ * text.
+ */
+#ifndef ADDER_ENGINE_H
+#define ADDER_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ENGINE_DIM_MAX = 65536,
+    ENGINE_CLASSES_MAX = 1 << 20,
+    ENGINE_WINDOW_MAX = 1 << 16,
+    ENGINE_MEMORY_RANK_MAX = 512,
+    ENGINE_BATCH_ROWS_MAX = 1 << 20,
+    ENGINE_SLOTS_MAX = 1 << 26,
+    ENGINE_THREADS_MAX = 256,
+};
+
+typedef enum {
+    ENGINE_OK,
+    ENGINE_BAD_ARGUMENT, /* refused before anything changed */
+    ENGINE_NO_MEMORY,
+    ENGINE_BUSY,     /* submit: all places in flight are taken; collect first */
+    ENGINE_EMPTY,    /* collect: nothing in flight */
+    ENGINE_INTERNAL, /* an eigensolver did not converge, a device was lost */
+} engine_status;
+
+typedef enum { ENGINE_F32, ENGINE_F16, ENGINE_BF16 } engine_dtype;
+
+/* The model's reference. Only borrowed by engine_open, which copies what it needs.
+ * F_c's columns are ordered by falling eigenvalue; a class of smaller rank has zero columns at the
+ * end. Entries must be finite. */
+typedef struct {
+    size_t dim;
+    size_t classes;
+    size_t rank;         /* columns of a factor, 1..dim */
+    const float *mean;   /* [classes, dim] */
+    const float *factor; /* [classes, dim, rank] */
+    const double *trace; /* [classes], tr S_c */
+} engine_reference;
+
+typedef struct {
+    const char *name;      /* "auto", "cpu" or "cuda" */
+    size_t window_rows;    /* W, 1..ENGINE_WINDOW_MAX */
+    size_t memory_rank;    /* q; 0 is no memory; more than the rank is the rank */
+    double half_life_rows; /* of the memory, in rows of the account; 0 never forgets */
+    size_t
+        memory_blocks; /* accumulators in the pool, one a (slot, class); at least batch_rows_max */
+    size_t slots_max;  /* slots are 0..slots_max-1 */
+    size_t batch_rows_max; /* rows a batch may have */
+    size_t threads;        /* 0: as many as the machine has cores */
+} engine_options;
+
+/* One observation: rows row_first .. row_first + row_count - 1 of the batch, in the account's
+ * order. */
+typedef struct {
+    uint32_t slot;
+    uint32_t row_first;
+    uint32_t row_count; /* 1..window_rows */
+    engine_dtype dtype;
+} engine_observation;
+
+/* What an observation scored. */
+typedef struct {
+    double score;
+    double memory_score; /* 0 when the memory is off */
+    uint32_t fill;       /* rows in the window, 1..W */
+} engine_result;
+
+/* Rows of many observations. Observations follow each other without gaps: the first begins at row
+ * 0, each next where the one before ended, the last ends at `rows`. A slot may have several; they
+ * count in the order they stand. Embeddings: dim little-endian elements a row at any alignment,
+ * each finite and at most 1e12 in magnitude (the caller has checked). Everything is borrowed until
+ * the batch is collected; `results` is written by then. */
+typedef struct {
+    size_t rows;
+    const unsigned char *const *embeddings; /* [rows] */
+    const uint32_t *classes;                /* [rows], each below the reference's */
+    size_t observations;
+    const engine_observation *observation; /* [observations] */
+    engine_result *results;                /* [observations] */
+} engine_batch;
+
+typedef struct {
+    const char *name;       /* "cpu", "cuda" */
+    bool degraded;          /* an accelerator was lost and another engine took over */
+    size_t bytes_per_slot;  /* window and table of one account */
+    size_t bytes_per_block; /* one class of one account's memory */
+    size_t memory_rank;     /* q in force */
+    size_t threads;
+} engine_facts;
+
+typedef struct engine engine;
+
+/* Allocates for all slots at once (the pages are touched as slots are used). On failure *out is
+ * NULL and error says why in one line. */
+engine_status engine_open(engine **out, const engine_reference *reference,
+                          const engine_options *options, char *error, size_t error_bytes);
+void engine_close(engine *engine); /* NULL is allowed */
+
+/* Takes a batch in; on the CPU it is done on return. A refused batch changes nothing. */
+engine_status engine_submit(engine *engine, const engine_batch *batch);
+/* Waits for the oldest batch in flight; its results are then complete. */
+engine_status engine_collect(engine *engine);
+
+/* Empties a slot for a new account. */
+engine_status engine_forget(engine *engine, uint32_t slot);
+
+/* A slot's window and memory as portable bytes. With capacity 0 only *used is set, to what is
+ * needed. */
+engine_status engine_export(engine *engine, uint32_t slot, void *bytes, size_t capacity,
+                            size_t *used);
+/* Adds exported bytes to a slot: the memories merge as if their rows had been gathered in one (no
+ * forgetting between them), the exported window's rows follow the slot's own. Into an empty slot
+ * this restores exactly. Bytes of another shape (dim, rank, W, q, classes) or torn ones are refused
+ * with ENGINE_BAD_ARGUMENT; so is a merge with no free block. */
+engine_status engine_import(engine *engine, uint32_t slot, const void *bytes, size_t used);
+
+engine_facts engine_describe(const engine *engine);
+const char *engine_status_text(engine_status status);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * fit.h - from training embeddings, or from a mean and a covariance, to a class's factor.
+ *
+ * All in float64. Nothing here runs after a reference has been made.
+ */
+#ifndef ADDER_FIT_H
+#define ADDER_FIT_H
+
+#include <stddef.h>
+
+typedef enum {
+    FIT_OK,
+    FIT_NO_MEMORY,
+    FIT_NOT_FINITE,
+    FIT_NOT_SYMMETRIC, /* |S - S^T| beyond FIT_SYMMETRY_TOLERANCE of the largest entry */
+    FIT_INDEFINITE,    /* an eigenvalue below -FIT_NEGATIVE_TOLERANCE of the largest */
+    FIT_NO_CONVERGENCE,
+} fit_status;
+
+/* float32 statistics of real data are symmetric and at most 1e-6 below zero; these leave room. */
+#define FIT_SYMMETRY_TOLERANCE 1e-5
+#define FIT_NEGATIVE_TOLERANCE 1e-4
+
+/* Mean [dim] and population covariance [dim, dim] of rows [rows, dim], rows >= 1. Two passes, so an
+ * offset of the data costs nothing. */
+fit_status fit_moments(const double *rows, size_t count, size_t dim, double *mean,
+                       double *covariance);
+
+/* Factor of a covariance [dim, dim]: factor [dim, dim] row-major, S = F F^T, columns by falling
+ * eigenvalue. *rank is the number of columns kept: eigenvalues at or below dim * DBL_EPSILON of the
+ * largest are dropped and their columns zero. *trace is the sum of the eigenvalues kept. On failure
+ * *detail is the offending figure (asymmetry, or smallest over largest eigenvalue). The covariance
+ * is overwritten. */
+fit_status fit_factor(double *covariance, size_t dim, double *factor, size_t *rank, double *trace,
+                      double *detail);
+
+const char *fit_status_text(fit_status status);
+
+#endif
