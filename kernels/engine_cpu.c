@@ -1,0 +1,411 @@
+/*
+ * engine_cpu.c - the CPU engine: the order in which a batch is worked off, and nothing else.
+ *
+ *     project all rows (by class) -> reserve memory blocks (one thread, row order)
+ *       -> score every observation's window (by observation)
+ *       -> memories and rings (by slot)
+ */
+#include "engine_ops.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cblas.h>
+
+#include "memory.h"
+#include "pool.h"
+#include "project.h"
+#include "window.h"
+
+#define NO_OBSERVATION UINT32_MAX
+
+/* Below this many rows waking the other threads costs more than they save. */
+enum { PARALLEL_ROWS_MIN = 64 };
+
+typedef struct {
+    size_t classes, dim, rank, window_rows, memory_rank, threads;
+    double *trace;
+    pool *pool;   /* all threads */
+    pool *caller; /* the calling thread alone, for small batches */
+    project *project;
+    windows *windows;
+    memory *memory;           /* NULL: off */
+    window_scratch *scratch;  /* [threads] */
+    nuclear **memory_scratch; /* [threads], of q x q */
+    float *import_row;        /* [rank] */
+    /* The batch at work. */
+    const engine_batch *batch;
+    unsigned char *dtype;   /* [batch_rows_max] */
+    uint32_t *block;        /* [batch_rows_max] the row's memory block */
+    uint32_t *earlier;      /* [batch_rows_max] the slot's observation before this one */
+    uint32_t *later;        /* [batch_rows_max] ... and after it */
+    uint32_t *slot_first;   /* [batch_rows_max] first observation of each slot in the batch */
+    size_t slots;           /* slots in the batch */
+    uint32_t *last_of_slot; /* [slots_max] NO_OBSERVATION between batches */
+    atomic_bool failed;
+    bool waiting; /* a batch is done and not collected */
+} cpu;
+
+static void cpu_close(void *state) {
+    cpu *e = state;
+    if (e == NULL) {
+        return;
+    }
+    for (size_t t = 0; t < e->threads; t++) {
+        if (e->scratch != NULL) {
+            window_scratch_close(&e->scratch[t]);
+        }
+        if (e->memory_scratch != NULL) {
+            nuclear_close(e->memory_scratch[t]);
+        }
+    }
+    free(e->last_of_slot);
+    free(e->slot_first);
+    free(e->later);
+    free(e->earlier);
+    free(e->block);
+    free(e->dtype);
+    free(e->import_row);
+    free(e->memory_scratch);
+    free(e->scratch);
+    memory_close(e->memory);
+    windows_close(e->windows);
+    project_close(e->project);
+    pool_close(e->caller);
+    pool_close(e->pool);
+    free(e->trace);
+    free(e);
+}
+
+static bool open_threads(cpu *e) {
+    e->pool = pool_open(e->threads);
+    e->caller = pool_open(1);
+    e->scratch = calloc(e->threads, sizeof *e->scratch);
+    e->memory_scratch = calloc(e->threads, sizeof(nuclear *));
+    if (!e->pool || !e->caller || !e->scratch || !e->memory_scratch) {
+        return false;
+    }
+    for (size_t t = 0; t < e->threads; t++) {
+        if (!window_scratch_open(&e->scratch[t], e->window_rows, e->rank)) {
+            return false;
+        }
+        if (e->memory_rank > 0) {
+            e->memory_scratch[t] = nuclear_open(e->memory_rank, e->memory_rank);
+            if (e->memory_scratch[t] == NULL) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool open_state(cpu *e, const engine_reference *r, const engine_options *o) {
+    size_t rows = o->batch_rows_max;
+    e->trace = malloc(r->classes * sizeof *e->trace);
+    e->project = project_open(r, rows, e->threads);
+    e->windows = windows_open(o->slots_max, o->window_rows, r->rank);
+    e->import_row = calloc(r->rank, sizeof *e->import_row);
+    e->dtype = calloc(rows, sizeof *e->dtype);
+    e->block = calloc(rows, sizeof *e->block);
+    e->earlier = calloc(rows, sizeof *e->earlier);
+    e->later = calloc(rows, sizeof *e->later);
+    e->slot_first = calloc(rows, sizeof *e->slot_first);
+    e->last_of_slot = malloc(o->slots_max * sizeof *e->last_of_slot);
+    if (!e->trace || !e->project || !e->windows || !e->import_row || !e->dtype || !e->block ||
+        !e->earlier || !e->later || !e->slot_first || !e->last_of_slot) {
+        return false;
+    }
+    memcpy(e->trace, r->trace, r->classes * sizeof *e->trace);
+    memset(e->last_of_slot, 0xff, o->slots_max * sizeof *e->last_of_slot);
+    if (e->memory_rank > 0) {
+        e->memory = memory_open(&(memory_options){.blocks = o->memory_blocks,
+                                                  .slots = o->slots_max,
+                                                  .rank = e->memory_rank,
+                                                  .classes = r->classes,
+                                                  .half_life_rows = o->half_life_rows,
+                                                  .trace = e->trace});
+    }
+    return e->memory_rank == 0 || e->memory != NULL;
+}
+
+static engine_status cpu_open(void **state, const engine_reference *r, const engine_options *o,
+                              char *error, size_t error_bytes) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu *e = calloc(1, sizeof *e);
+    if (e == NULL) {
+        goto fail;
+    }
+    e->classes = r->classes;
+    e->dim = r->dim;
+    e->rank = r->rank;
+    e->window_rows = o->window_rows;
+    e->memory_rank = o->memory_rank < r->rank ? o->memory_rank : r->rank;
+    e->threads = o->threads > 0 ? o->threads : cores > 0 ? (size_t)cores : 1;
+    if (e->threads > ENGINE_THREADS_MAX) {
+        e->threads = ENGINE_THREADS_MAX;
+    }
+    /* The engine's own threads each call BLAS; threads inside a call would only contend. */
+    openblas_set_num_threads(1);
+    if (!open_threads(e) || !open_state(e, r, o)) {
+        goto fail;
+    }
+    *state = e;
+    return ENGINE_OK;
+fail:
+    cpu_close(e);
+    snprintf(error, error_bytes, "out of memory for %zu accounts of %zu rows of %zu floats",
+             o->slots_max, o->window_rows, r->rank);
+    return ENGINE_NO_MEMORY;
+}
+
+/* Chains the observations of each slot in their order, and gives every row its memory block. */
+static void plan(cpu *e) {
+    const engine_batch *batch = e->batch;
+    e->slots = 0;
+    for (size_t o = 0; o < batch->observations; o++) {
+        const engine_observation *observation = &batch->observation[o];
+        uint32_t *last = &e->last_of_slot[observation->slot];
+        e->earlier[o] = *last;
+        e->later[o] = NO_OBSERVATION;
+        if (*last == NO_OBSERVATION) {
+            e->slot_first[e->slots++] = (uint32_t)o;
+        } else {
+            e->later[*last] = (uint32_t)o;
+        }
+        *last = (uint32_t)o;
+        for (uint32_t i = 0; i < observation->row_count; i++) {
+            e->dtype[observation->row_first + i] = (unsigned char)observation->dtype;
+        }
+    }
+    for (size_t o = 0; o < batch->observations; o++) {
+        e->last_of_slot[batch->observation[o].slot] = NO_OBSERVATION;
+    }
+}
+
+static void reserve_blocks(cpu *e) {
+    const engine_batch *batch = e->batch;
+    for (size_t o = 0; e->memory != NULL && o < batch->observations; o++) {
+        const engine_observation *observation = &batch->observation[o];
+        for (uint32_t i = 0; i < observation->row_count; i++) {
+            uint32_t row = observation->row_first + i;
+            e->block[row] = memory_reserve(e->memory, observation->slot, batch->classes[row]);
+        }
+    }
+}
+
+static window_row row_of(const cpu *e, size_t row) {
+    return (window_row){e->batch->classes[row], project_s(e->project, row),
+                        project_y(e->project, row)};
+}
+
+/* The window after observation o, oldest first: rows of this batch, then of the slot's ring. */
+static size_t gather_window(const cpu *e, size_t o, window_row *rows) {
+    uint32_t slot = e->batch->observation[o].slot;
+    size_t free_rows = e->window_rows; /* filled from the end */
+    for (uint32_t at = (uint32_t)o; at != NO_OBSERVATION && free_rows > 0; at = e->earlier[at]) {
+        const engine_observation *observation = &e->batch->observation[at];
+        for (uint32_t i = observation->row_count; i-- > 0 && free_rows > 0;) {
+            rows[--free_rows] = row_of(e, observation->row_first + i);
+        }
+    }
+    size_t stored = windows_fill(e->windows, slot);
+    for (size_t back = 0; back < stored && free_rows > 0; back++) {
+        rows[--free_rows] = windows_peek(e->windows, slot, back);
+    }
+    size_t fill = e->window_rows - free_rows;
+    memmove(rows, rows + free_rows, fill * sizeof *rows);
+    return fill;
+}
+
+static void score_task(void *context, size_t o, size_t thread) {
+    cpu *e = context;
+    window_scratch *scratch = &e->scratch[thread];
+    engine_result *result = &e->batch->results[o];
+    size_t fill = gather_window(e, o, scratch->row);
+    result->fill = (uint32_t)fill;
+    result->memory_score = 0.0;
+    if (!window_score(scratch, fill, e->trace, &result->score)) {
+        atomic_store(&e->failed, true);
+    }
+}
+
+static void slot_task(void *context, size_t task, size_t thread) {
+    cpu *e = context;
+    for (uint32_t o = e->slot_first[task]; o != NO_OBSERVATION; o = e->later[o]) {
+        const engine_observation *observation = &e->batch->observation[o];
+        for (uint32_t i = 0; i < observation->row_count; i++) {
+            uint32_t row = observation->row_first + i;
+            window_row projected = row_of(e, row);
+            windows_append(e->windows, observation->slot, projected);
+            if (e->memory != NULL) {
+                memory_add(e->memory, observation->slot, e->block[row], projected.s, projected.y);
+            }
+        }
+        if (e->memory != NULL &&
+            !memory_score(e->memory, observation->slot, e->memory_scratch[thread],
+                          &e->batch->results[o].memory_score)) {
+            atomic_store(&e->failed, true);
+        }
+    }
+}
+
+static engine_status cpu_submit(void *state, const engine_batch *batch) {
+    cpu *e = state;
+    if (e->waiting) {
+        return ENGINE_BUSY;
+    }
+    pool *pool = batch->rows < PARALLEL_ROWS_MIN ? e->caller : e->pool;
+    e->batch = batch;
+    atomic_store(&e->failed, false);
+    plan(e);
+    project_batch(e->project, pool, batch, e->dtype);
+    reserve_blocks(e);
+    pool_run(pool, batch->observations, score_task, e);
+    pool_run(pool, e->slots, slot_task, e);
+    e->waiting = true;
+    return ENGINE_OK;
+}
+
+static engine_status cpu_collect(void *state) {
+    cpu *e = state;
+    if (!e->waiting) {
+        return ENGINE_EMPTY;
+    }
+    e->waiting = false;
+    return atomic_load(&e->failed) ? ENGINE_INTERNAL : ENGINE_OK;
+}
+
+static engine_status cpu_forget(void *state, uint32_t slot) {
+    cpu *e = state;
+    windows_forget(e->windows, slot);
+    if (e->memory != NULL) {
+        memory_forget(e->memory, slot);
+    }
+    return ENGINE_OK;
+}
+
+/* ---- export and import: this header, fill rows of (class, s, y) oldest first, the memory ---- */
+
+typedef struct {
+    char magic[8];
+    uint64_t dim, classes, rank, window_rows, memory_rank;
+    uint64_t fill;
+} cpu_header;
+
+static cpu_header header_of(const cpu *e, size_t fill) {
+    return (cpu_header){.magic = "ADDERS1",
+                        .dim = e->dim,
+                        .classes = e->classes,
+                        .rank = e->rank,
+                        .window_rows = e->window_rows,
+                        .memory_rank = e->memory_rank,
+                        .fill = fill};
+}
+
+static size_t row_bytes(const cpu *e) {
+    return sizeof(uint32_t) + sizeof(float) + e->rank * sizeof(float);
+}
+
+static engine_status cpu_export(void *state, uint32_t slot, void *bytes, size_t capacity,
+                                size_t *used) {
+    cpu *e = state;
+    size_t fill = windows_fill(e->windows, slot);
+    cpu_header header = header_of(e, fill);
+    *used = sizeof header + fill * row_bytes(e) +
+            (e->memory != NULL ? memory_export_bytes(e->memory, slot) : 0);
+    if (capacity == 0) {
+        return ENGINE_OK;
+    }
+    if (capacity < *used) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    unsigned char *at = bytes;
+    memcpy(at, &header, sizeof header);
+    at += sizeof header;
+    for (size_t back = fill; back-- > 0; at += row_bytes(e)) {
+        window_row row = windows_peek(e->windows, slot, back);
+        memcpy(at, &row.class_index, sizeof row.class_index);
+        memcpy(at + sizeof row.class_index, &row.s, sizeof row.s);
+        memcpy(at + sizeof row.class_index + sizeof row.s, row.y, e->rank * sizeof *row.y);
+    }
+    if (e->memory != NULL) {
+        memory_export(e->memory, slot, at);
+    }
+    return ENGINE_OK;
+}
+
+/* Reads an exported row into `y`; false when it cannot have been exported. */
+static bool import_row(const cpu *e, const unsigned char *at, float *y, window_row *row) {
+    memcpy(&row->class_index, at, sizeof row->class_index);
+    memcpy(&row->s, at + sizeof row->class_index, sizeof row->s);
+    memcpy(y, at + sizeof row->class_index + sizeof row->s, e->rank * sizeof *y);
+    row->y = y;
+    bool finite = isfinite(row->s) && row->s >= 0.0f;
+    for (size_t j = 0; j < e->rank; j++) {
+        finite = finite && isfinite(y[j]);
+    }
+    return finite && row->class_index < e->classes;
+}
+
+static engine_status cpu_import(void *state, uint32_t slot, const void *bytes, size_t used) {
+    cpu *e = state;
+    const unsigned char *rows = (const unsigned char *)bytes + sizeof(cpu_header);
+    cpu_header header;
+    if (used < sizeof header) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    memcpy(&header, bytes, sizeof header);
+    cpu_header expected = header_of(e, header.fill);
+    if (memcmp(&header, &expected, sizeof header) != 0 || header.fill > e->window_rows ||
+        used - sizeof header < header.fill * row_bytes(e)) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    const unsigned char *memory = rows + header.fill * row_bytes(e);
+    size_t memory_used = used - sizeof header - header.fill * row_bytes(e);
+    if (e->memory == NULL ? memory_used != 0
+                          : !memory_import_valid(e->memory, memory, memory_used)) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    float *y = e->import_row;
+    window_row row;
+    for (size_t i = 0; i < header.fill; i++) {
+        if (!import_row(e, rows + i * row_bytes(e), y, &row)) {
+            return ENGINE_BAD_ARGUMENT;
+        }
+    }
+    if (e->memory != NULL && !memory_import(e->memory, slot, memory, memory_used)) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    for (size_t i = 0; i < header.fill; i++) {
+        import_row(e, rows + i * row_bytes(e), y, &row);
+        windows_append(e->windows, slot, row);
+    }
+    return ENGINE_OK;
+}
+
+static engine_facts cpu_describe(const void *state) {
+    const cpu *e = state;
+    return (engine_facts){
+        .name = "cpu",
+        .bytes_per_slot = windows_bytes_per_slot(e->windows),
+        .bytes_per_block = e->memory != NULL ? memory_bytes_per_block(e->memory) : 0,
+        .memory_rank = e->memory_rank,
+        .threads = e->threads,
+    };
+}
+
+const engine_ops engine_cpu_ops = {
+    .name = "cpu",
+    .open = cpu_open,
+    .submit = cpu_submit,
+    .collect = cpu_collect,
+    .forget = cpu_forget,
+    .export = cpu_export,
+    .import = cpu_import,
+    .describe = cpu_describe,
+    .close = cpu_close,
+};

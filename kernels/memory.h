@@ -1,0 +1,64 @@
+/*
+ * memory.h - the long horizon: an account's exponentially forgetting covariance accumulators.
+ *
+ * Per (slot, class) one block from a pool: n, sum s, and what the sums of y and y y^T amount to for
+ * the first q entries of y. Every row multiplies all of its account's accumulators by
+ * 2^(-1 / half_life) before it is added; this is done lazily, when a block is next touched.
+ *
+ * The sums of [1, y][1, y]^T are kept as their triangular factor R, R^T R = sum, (q + 1)(q + 2) / 2
+ * floats: as many as the packed sums have. In float32 the sums themselves lose the covariance of
+ * rows that hardly differ to cancellation (a repeated query: 3e-3 of the score); the factor's first
+ * row is sqrt(n) [1, mean y] and the triangle below it is that of the centred scatter, so nothing
+ * cancels. Adding a row is q + 1 Givens rotations (Golub and Van Loan, Matrix Computations, 6.5.3);
+ * two memories add up by rotating one's rows into the other.
+ *
+ * Threads: memory_reserve, memory_forget, memory_export and memory_import by one thread at a time;
+ * memory_add and memory_score by several, for different slots.
+ */
+#ifndef ADDER_MEMORY_H
+#define ADDER_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nuclear.h"
+
+#define MEMORY_NONE UINT32_MAX
+
+typedef struct {
+    size_t blocks; /* 1..UINT32_MAX - 1 */
+    size_t slots;
+    size_t rank; /* q >= 1 */
+    size_t classes;
+    double half_life_rows; /* 0 never forgets */
+    const double *trace;   /* [classes], borrowed */
+} memory_options;
+
+typedef struct memory memory;
+memory *memory_open(const memory_options *options); /* NULL: no memory */
+void memory_close(memory *memory);                  /* NULL is allowed */
+
+/* The block of (slot, class), taken from the pool when there is none yet; where the pool is empty
+ * the block that was used least recently goes, whoever holds it. Blocks reserved by the last
+ * `blocks` calls are never taken, so a batch of at most `blocks` rows keeps what it reserved. */
+uint32_t memory_reserve(memory *memory, uint32_t slot, uint32_t class_index);
+
+/* One more row of the slot's account, in order: its s and the first q of its y. */
+void memory_add(memory *memory, uint32_t slot, uint32_t block, float s, const float *y);
+/* Score of the slot's memory now: sum_c (n_c / n) d2_c. False: LAPACK did not converge. */
+bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, double *score);
+
+void memory_forget(memory *memory, uint32_t slot);
+
+/* See engine_export and engine_import: bytes of all of a slot's blocks. */
+size_t memory_export_bytes(const memory *memory, uint32_t slot);
+void memory_export(const memory *memory, uint32_t slot, unsigned char *bytes);
+/* Whether these bytes are what memory_export of a memory of this shape may write. */
+bool memory_import_valid(const memory *memory, const unsigned char *bytes, size_t used);
+/* Adds valid bytes. False, and nothing changed, when the pool has too few free blocks. */
+bool memory_import(memory *memory, uint32_t slot, const unsigned char *bytes, size_t used);
+
+size_t memory_bytes_per_block(const memory *memory);
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * project.c - convert, centre and multiply, a tile of one class's rows at a time.
+ */
+#include "project.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cblas.h>
+
+#include "score.h"
+
+/* 128 centred rows of 512 floats are 256 KB: they stay in a core's second-level cache. */
+enum { TILE_ROWS = 128, LANES = 8 };
+
+typedef struct {
+    uint32_t class_index;
+    uint32_t first; /* place of its first row */
+    uint32_t count;
+} tile;
+
+struct project {
+    size_t dim, rank, classes, rows_max;
+    float *mean;          /* [classes, dim] */
+    float *factor;        /* [classes, dim, rank] */
+    uint32_t *class_rows; /* [classes] rows of the class in this batch, then where the next goes */
+    uint32_t *touched;    /* [rows_max] classes of this batch */
+    uint32_t *place;      /* [rows_max] of a row in class order */
+    uint32_t *row_at;     /* [rows_max] row at a place */
+    tile *tile;           /* [rows_max] */
+    size_t tiles;
+    float *s;       /* [rows_max] by place */
+    float *y;       /* [rows_max, rank] by place */
+    float *centred; /* [threads, TILE_ROWS, dim] */
+    const engine_batch *batch;
+    const unsigned char *dtype;
+};
+
+static void *copy_of(const void *data, size_t bytes) {
+    void *copy = malloc(bytes);
+    return copy == NULL ? NULL : memcpy(copy, data, bytes);
+}
+
+project *project_open(const engine_reference *r, size_t rows_max, size_t threads) {
+    project *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return NULL;
+    }
+    p->dim = r->dim;
+    p->rank = r->rank;
+    p->classes = r->classes;
+    p->rows_max = rows_max;
+    p->mean = copy_of(r->mean, r->classes * r->dim * sizeof *p->mean);
+    p->factor = copy_of(r->factor, r->classes * r->dim * r->rank * sizeof *p->factor);
+    p->class_rows = calloc(r->classes, sizeof *p->class_rows);
+    p->touched = calloc(rows_max, sizeof *p->touched);
+    p->place = calloc(rows_max, sizeof *p->place);
+    p->row_at = calloc(rows_max, sizeof *p->row_at);
+    p->tile = calloc(rows_max, sizeof *p->tile);
+    p->s = calloc(rows_max, sizeof *p->s);
+    p->y = calloc(rows_max, r->rank * sizeof *p->y);
+    p->centred = calloc(threads * TILE_ROWS, r->dim * sizeof *p->centred);
+    if (!p->mean || !p->factor || !p->class_rows || !p->touched || !p->place || !p->row_at ||
+        !p->tile || !p->s || !p->y || !p->centred) {
+        project_close(p);
+        return NULL;
+    }
+    return p;
+}
+
+void project_close(project *p) {
+    if (p == NULL) {
+        return;
+    }
+    free(p->centred);
+    free(p->y);
+    free(p->s);
+    free(p->tile);
+    free(p->row_at);
+    free(p->place);
+    free(p->touched);
+    free(p->class_rows);
+    free(p->factor);
+    free(p->mean);
+    free(p);
+}
+
+/* Counting sort by class; only the classes of this batch are visited. */
+static void sort_by_class(project *p) {
+    const engine_batch *batch = p->batch;
+    size_t touched = 0;
+    uint32_t next = 0;
+    p->tiles = 0;
+    for (size_t i = 0; i < batch->rows; i++) {
+        if (p->class_rows[batch->classes[i]]++ == 0) {
+            p->touched[touched++] = batch->classes[i];
+        }
+    }
+    for (size_t t = 0; t < touched; t++) {
+        uint32_t c = p->touched[t];
+        uint32_t rows = p->class_rows[c];
+        for (uint32_t done = 0; done < rows; done += TILE_ROWS) {
+            uint32_t left = rows - done;
+            p->tile[p->tiles++] = (tile){c, next + done, left < TILE_ROWS ? left : TILE_ROWS};
+        }
+        p->class_rows[c] = next;
+        next += rows;
+    }
+    for (size_t i = 0; i < batch->rows; i++) {
+        uint32_t at = p->class_rows[batch->classes[i]]++;
+        p->place[i] = at;
+        p->row_at[at] = (uint32_t)i;
+    }
+    for (size_t t = 0; t < touched; t++) {
+        p->class_rows[p->touched[t]] = 0;
+    }
+}
+
+/* Elements of any type at any address to float. */
+static void convert(float *out, const unsigned char *bytes, size_t dim, engine_dtype dtype) {
+    if (dtype == ENGINE_F32) {
+        memcpy(out, bytes, dim * sizeof *out);
+        return;
+    }
+    for (size_t j = 0; j < dim; j++) {
+        uint16_t half;
+        memcpy(&half, bytes + j * sizeof half, sizeof half);
+        out[j] = dtype == ENGINE_F16 ? score_from_f16(half) : score_from_bf16(half);
+    }
+}
+
+/* x <- x - mean; returns |x|^2, summed in float64 over eight lanes so that the compiler vectorises
+ * it without being allowed to reorder sums. */
+static float centre(float *x, const float *mean, size_t dim) {
+    double lane[LANES] = {0};
+    size_t j = 0;
+    for (; j + LANES <= dim; j += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            x[j + l] -= mean[j + l];
+            lane[l] += (double)x[j + l] * (double)x[j + l];
+        }
+    }
+    for (; j < dim; j++) {
+        x[j] -= mean[j];
+        lane[0] += (double)x[j] * (double)x[j];
+    }
+    return (float)(((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+                   ((lane[4] + lane[5]) + (lane[6] + lane[7])));
+}
+
+static void project_tile(void *context, size_t task, size_t thread) {
+    project *p = context;
+    const tile *t = &p->tile[task];
+    const float *mean = p->mean + t->class_index * p->dim;
+    const float *factor = p->factor + t->class_index * p->dim * p->rank;
+    float *x = p->centred + thread * TILE_ROWS * p->dim;
+    float *y = p->y + t->first * p->rank;
+    for (size_t i = 0; i < t->count; i++) {
+        uint32_t row = p->row_at[t->first + i];
+        convert(x + i * p->dim, p->batch->embeddings[row], p->dim, (engine_dtype)p->dtype[row]);
+        p->s[t->first + i] = centre(x + i * p->dim, mean, p->dim);
+    }
+    int dim = (int)p->dim;
+    int rank = (int)p->rank;
+    if (t->count == 1) {
+        cblas_sgemv(CblasRowMajor, CblasTrans, dim, rank, 1.0f, factor, rank, x, 1, 0.0f, y, 1);
+    } else {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)t->count, rank, dim, 1.0f, x,
+                    dim, factor, rank, 0.0f, y, rank);
+    }
+}
+
+void project_batch(project *p, pool *pool, const engine_batch *batch, const unsigned char *dtype) {
+    p->batch = batch;
+    p->dtype = dtype;
+    sort_by_class(p);
+    pool_run(pool, p->tiles, project_tile, p);
+}
+
+float project_s(const project *p, size_t row) {
+    return p->s[p->place[row]];
+}
+
+const float *project_y(const project *p, size_t row) {
+    return p->y + p->place[row] * p->rank;
+}

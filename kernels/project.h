@@ -1,0 +1,27 @@
+/*
+ * project.h - rows of a batch to (s, y): s = |x - m_c|^2 and y = F_c^T (x - m_c).
+ *
+ * Rows are put in the order of their class, so that all rows of a class are one matrix product with
+ * its factor (OpenBLAS sgemm), cut into tiles that fit the cache. Costs 2 dim rank flops a row.
+ */
+#ifndef ADDER_PROJECT_H
+#define ADDER_PROJECT_H
+
+#include "engine.h"
+#include "pool.h"
+
+typedef struct project project;
+
+/* Copies the reference. NULL: no memory. */
+project *project_open(const engine_reference *reference, size_t rows_max, size_t threads);
+void project_close(project *project); /* NULL is allowed */
+
+/* Projects a batch; dtype [rows] is that of each row's observation. */
+void project_batch(project *project, pool *pool, const engine_batch *batch,
+                   const unsigned char *dtype);
+
+/* What became of a row of the last batch; y has `rank` floats. Valid until the next batch. */
+float project_s(const project *project, size_t row);
+const float *project_y(const project *project, size_t row);
+
+#endif
