@@ -2,8 +2,9 @@
  * npy.h - NumPy's .npy files, versions 1 to 3, little-endian, C order.
  *
  * Files come from outside: every size in a header is checked before use, and the file must be as
- * long as its header says. Errors are one line in `error`: which file, what was expected, what
- * came.
+ * long as its header says. An axis of length 0 is allowed here. Errors are one line in `error`:
+ * which file, what was expected, what came. A file that is cut short while it is mapped raises
+ * SIGBUS, as with every mapping: long-lived readers copy what they need and close.
  */
 #ifndef ADDER_NPY_H
 #define ADDER_NPY_H
@@ -11,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "aside.h"
 
 enum { NPY_AXES_MAX = 4, NPY_HEADER_MAX = 65536 };
 
@@ -47,11 +50,18 @@ void npy_close(npy *array); /* zeroed is allowed */
  * A uint64 above INT64_MAX reads as INT64_MAX. */
 double npy_float(const npy *array, size_t index);
 int64_t npy_integer(const npy *array, size_t index);
+/* Elements first .. first + count - 1 of a floating array. */
+void npy_floats(const npy *array, size_t first, size_t count, double *out);
 bool npy_is_float(const npy *array);
 size_t npy_dtype_bytes(npy_dtype dtype);
+const char *npy_dtype_text(npy_dtype dtype); /* "float32" */
+/* "(3, 4)", as Python writes it; returns text. */
+char *npy_shape_text(size_t axes, const size_t *shape, char *text, size_t text_bytes);
 
 /* Writes version 1.0, aside and renamed, synced. */
 bool npy_save(const char *path, npy_dtype dtype, size_t axes, const size_t *shape, const void *data,
               char *error, size_t error_bytes);
+/* The same bytes into a file that the caller syncs and commits; false with errno set. */
+bool npy_write(aside *file, npy_dtype dtype, size_t axes, const size_t *shape, const void *data);
 
 #endif

@@ -1,15 +1,17 @@
 /*
  * reference.h - a reference directory: what a model's benign data looks like.
  *
- *     reference.json   {"format": 1, "model", "dim", "classes", "rank", "counts": [..] or absent,
+ *     reference.json   {"format": 1, "model", "dim", "classes", "rank", "counts": [..],
  *                       "window", "memory_rank", "half_life", "thresholds": [{"window", "fpr",
- *                       "threshold", "windows", "rows"}], "made": "..."}
+ *                       "threshold", "windows", "rows"}], "made": "..."}; counts, window,
+ *                       memory_rank, half_life, thresholds and made may be absent
  *     mean.npy         [classes, dim] f32
- *     factor.npy       [classes, dim, rank] f32, S_c = F_c F_c^T
- *     trace.npy        [classes] f64
+ *     factor.npy       [classes, dim, rank] f32, S_c = F_c F_c^T, or its leading columns
+ *     trace.npy        [classes] f64, of the whole S_c even where the rank was cut
  *
  * Loading validates everything before anything is handed out: shapes against the JSON, finite
- * values, |mean| and |factor| at most REFERENCE_VALUE_MAX, trace against the factor's own |F_c|^2.
+ * values, |mean| and |factor| at most REFERENCE_VALUE_MAX, and the trace: |F_c|^2 may not exceed it
+ * by more than REFERENCE_TRACE_TOLERANCE, and with rank = dim may not fall short of it either.
  * Owner: the caller of reference_load / reference_make; immutable while an engine is being opened.
  */
 #ifndef ADDER_REFERENCE_H
@@ -26,8 +28,14 @@ enum {
     REFERENCE_WINDOW_DEFAULT = 16,
     REFERENCE_MEMORY_RANK_DEFAULT = 32,
     REFERENCE_HALF_LIFE_DEFAULT = 512,
+    REFERENCE_JSON_BYTES_MAX = 64 << 20, /* mostly counts */
+    REFERENCE_MADE_BYTES_MAX = 511,
 };
+#define REFERENCE_MODEL_DEFAULT "default"
 #define REFERENCE_VALUE_MAX 1e6f
+#define REFERENCE_HALF_LIFE_MAX 1e12
+/* The factor's float32 costs at most 1e-7 of the trace. */
+#define REFERENCE_TRACE_TOLERANCE 1e-4
 
 /* A raw threshold on the window score, made by calibration for one window length. */
 typedef struct {
@@ -40,11 +48,11 @@ typedef struct {
 
 typedef struct {
     char model[REFERENCE_MODEL_BYTES_MAX + 1];
-    char made[512];        /* how it was made, for people */
-    size_t window_rows;    /* what the daemon takes unless told otherwise */
-    size_t memory_rank;    /* likewise */
-    double half_life_rows; /* likewise */
-    size_t *counts;        /* [classes] training rows, or NULL */
+    char made[REFERENCE_MADE_BYTES_MAX + 1]; /* how it was made, for people */
+    size_t window_rows;                      /* what the daemon takes unless told otherwise */
+    size_t memory_rank;                      /* likewise */
+    double half_life_rows;                   /* likewise */
+    size_t *counts;                          /* [classes] training rows, or NULL */
     size_t thresholds;
     reference_threshold threshold[REFERENCE_THRESHOLDS_MAX];
     engine_reference statistics; /* arrays owned by the reference */
@@ -52,6 +60,9 @@ typedef struct {
 
 /* Each returns false with one line in error and leaves *out NULL / the directory as it was. */
 bool reference_load(reference **out, const char *directory, char *error, size_t error_bytes);
+/* The directory is made, or is empty, or holds a reference.json and is replaced file by file; other
+ * directories are refused. All files are on the disk before the first is renamed, and the old
+ * reference.json is gone until the last is: who reads meanwhile gets an error, never a mixture. */
 bool reference_save(const reference *reference, const char *directory, char *error,
                     size_t error_bytes);
 /* Rewrites reference.json alone (thresholds), aside and renamed. */
@@ -64,10 +75,12 @@ const reference_threshold *reference_find_threshold(const reference *reference, 
 void reference_close(reference *reference); /* NULL is allowed */
 
 /* A file of embeddings, in any type npy.h reads: from training data with true labels 0..classes-1.
- * Every class needs at least 2 rows. rank_max 0 keeps all columns. */
+ * Every class needs at least 2 rows. rank_max 0 keeps all columns. The rank is that of the class
+ * with the highest, at least 1. */
 typedef struct {
-    const char *model;
-    const char *made;
+    const char *model; /* 1..REFERENCE_MODEL_BYTES_MAX bytes of UTF-8, no control characters; NULL
+                        * is REFERENCE_MODEL_DEFAULT */
+    const char *made;  /* likewise, cut to REFERENCE_MADE_BYTES_MAX; NULL is nothing */
     size_t rank_max;
     void (*progress)(void *context, size_t done, size_t all); /* classes done; may be NULL */
     void *progress_context;

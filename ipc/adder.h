@@ -128,6 +128,7 @@ adder_status adder_ping(adder_client *client, adder_error *error);
 adder_status adder_forget(adder_client *client, const char *account, bool *known,
                           adder_error *error);
 
+/* A few words for a status; never NULL. */
 const char *adder_status_text(adder_status status);
 
 #ifdef __cplusplus

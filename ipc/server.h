@@ -14,7 +14,11 @@
 
 #include <nng/nng.h>
 
-enum { SERVER_CONTEXTS_MAX = 256, SERVER_LINGER_MS = 200 };
+enum {
+    SERVER_CONTEXTS_MAX = 256,
+    SERVER_LINGER_MS = 200,
+    SERVER_SEND_MS = 10000, /* the default of send_ms */
+};
 
 typedef struct server server;
 typedef struct server_call server_call;
@@ -24,6 +28,8 @@ typedef struct {
     size_t contexts;          /* calls at once, 1..SERVER_CONTEXTS_MAX */
     size_t message_bytes_max; /* longer messages: NNG drops the connection */
     size_t connections_max;   /* further peers are turned away */
+    int send_ms;              /* a peer that does not take its reply in this time is cut off, lest
+                               * it hold a context for ever; 0: SERVER_SEND_MS */
     void *host;
     /* A request has come. True: answer now. False: the host will call server_finish, once. */
     bool (*begin)(void *host, server_call *call, const void *message, size_t bytes);
@@ -37,15 +43,19 @@ typedef struct {
 bool server_open(server **out, const server_options *options, char *error, size_t error_bytes);
 /* Call number 0..contexts-1: the host's own state for it lives in an array of its own. */
 size_t server_call_index(const server_call *call);
+/* The host is done with a call that begin() left to it: once a call, from any thread, also before
+ * begin() has returned. */
 void server_finish(server_call *call);
 /* Calls between begin() and the end of their send. */
-size_t server_in_flight(const server *server);
+size_t server_in_flight(server *server);
 /* Connections refused because of connections_max. */
 size_t server_connections_refused(const server *server);
-/* Waits until no call is in flight, then SERVER_LINGER_MS more, because NNG 1.5 reports a send done
- * when its transport has taken it and drops what is unsent on close. The host must by then refuse
- * new work. Then stops all contexts. Not from a callback. */
+/* Waits until the calls now in flight are done, then SERVER_LINGER_MS more, because NNG 1.5 reports
+ * a send done when its transport has taken it and drops what is unsent on close. The host must by
+ * then refuse new work. Then stops all contexts. Not from a callback. */
 void server_drain(server *server);
-void server_close(server *server); /* NULL is allowed; drained or not */
+/* Abandons the calls that the host still has: it must not finish them any more. Not from a
+ * callback. NULL is allowed; drained or not. */
+void server_close(server *server);
 
 #endif

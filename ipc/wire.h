@@ -82,7 +82,8 @@ typedef struct wire_scratch wire_scratch;
 wire_scratch *wire_scratch_open(size_t rows_max); /* NULL: no memory */
 void wire_scratch_close(wire_scratch *scratch);   /* NULL is allowed */
 
-/* Decodes and checks a request wholly: on WIRE_OK it can be carried out. */
+/* Decodes and checks a request wholly: on WIRE_OK it can be carried out. Whatever came, text is
+ * then fit for a log: it never repeats a peer's bytes. */
 wire_code wire_decode_request(wire_request *request, wire_scratch *scratch,
                               const wire_limits *limits, const void *message, size_t bytes,
                               char text[WIRE_TEXT_MAX]);
@@ -117,7 +118,10 @@ typedef struct {
     size_t poison_rows_count;    /* K */
     const uint32_t *poison_rows; /* [K] */
     size_t classes;
-    const float *poison;           /* [K, classes] or NULL */
+    /* Probabilities [classes] for the k-th of poison_rows, asked for in order, each used before the
+     * next is asked for; NULL when labels are given, or nothing. */
+    const float *(*poison)(void *context, size_t k);
+    void *poison_context;
     const uint32_t *poison_labels; /* [K] or NULL */
     bool degraded;
 } wire_scores;
@@ -177,7 +181,8 @@ typedef struct {
     bool known; /* forget */
 } wire_reply;
 /* rows: how many were asked about (0 for other ops). hello may be NULL. Returns WIRE_OK when the
- * reply was understood (also a refusal), WIRE_BAD_MESSAGE with reply->text when not. */
+ * reply was understood (also a refusal), WIRE_BAD_MESSAGE with reply->text when not, WIRE_INTERNAL
+ * when memory ran out. A refusal's text is made printable ASCII. */
 wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
                             const void *message, size_t bytes);
 

@@ -9,8 +9,9 @@
  *     d2_c  = tr S_c + mean(s) - (2 / sqrt(n_c)) * nuclear(Y_c),      score = sum_c (n_c / n) d2_c
  *     s = |x - m_c|^2,   y = F_c^T (x - m_c),   S_c = F_c F_c^T,   Y_c = rows y less their mean
  *
- * Precision: relative error of a window's score at most 1e-5 against float64, of a memory's 1e-4.
- * Batching never changes a score by more than float32 rounding of the projection (below 1e-6).
+ * Precision: relative error of a window's score at most 1e-5 against float64, of a memory's 1e-4
+ * for as long as it weighs at most 100,000 rows (memory.h). Batching never changes a score by more
+ * than float32 rounding of the projection (below 1e-6).
  *
  * Threads: one engine belongs to one thread at a time; it may use threads of its own inside a call.
  * Errors: functions that can fail return an engine_status; engine_open also writes one line of

@@ -388,11 +388,23 @@ static void record_import(memory *m, uint32_t slot, const unsigned char *at) {
     b->d2_stale = true;
 }
 
+/* Blocks that the slot would need on top of those it has. */
+static size_t blocks_missing(const memory *m, uint32_t slot, const unsigned char *records,
+                             size_t count) {
+    size_t missing = 0;
+    for (size_t i = 0; i < count; i++) {
+        memory_record record;
+        memcpy(&record, records + i * record_bytes(m), sizeof record);
+        missing += block_find(m, slot, (uint32_t)record.class_index) == MEMORY_NONE;
+    }
+    return missing;
+}
+
 bool memory_import(memory *m, uint32_t slot, const unsigned char *bytes, size_t used) {
     memory_header header;
     memcpy(&header, bytes, sizeof header);
     size_t records = (used - sizeof header) / record_bytes(m);
-    if (records > m->free_blocks) {
+    if (blocks_missing(m, slot, bytes + sizeof header, records) > m->free_blocks) {
         return false;
     }
     if (header.tick > m->slot_tick[slot]) {

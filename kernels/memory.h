@@ -7,9 +7,16 @@
  *
  * The sums of [1, y][1, y]^T are kept as their triangular factor R, R^T R = sum, (q + 1)(q + 2) / 2
  * floats: as many as the packed sums have. In float32 the sums themselves lose the covariance of
- * rows that hardly differ to cancellation (a repeated query: 3e-3 of the score); the factor's first
+ * rows that hardly differ to cancellation (measured on a query repeated 200 times: up to 1.2e-3 of
+ * the score); the factor's first
  * row is sqrt(n) [1, mean y] and the triangle below it is that of the centred scatter, so nothing
- * cancels. Adding a row is q + 1 Givens rotations (Golub and Van Loan, Matrix Computations, 6.5.3);
+ * cancels.
+ *
+ * Float32 roundings of the factor add up with the rows it still weighs. On real features (dim 64,
+ * rank 32) the score stays within 1e-4 of float64 up to 100,000 rows without forgetting, and is off
+ * by 1.3e-3 at 1,000,000; with a half-life of 65,536 rows or less it stayed within 1.5e-5.
+ *
+ * Adding a row is q + 1 Givens rotations (Golub and Van Loan, Matrix Computations, 6.5.3);
  * two memories add up by rotating one's rows into the other.
  *
  * Threads: memory_reserve, memory_forget, memory_export and memory_import by one thread at a time;

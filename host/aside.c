@@ -1,0 +1,114 @@
+/*
+ * aside.c - write, fsync, rename, fsync of the directory; in that order, or a crash may leave an
+ * empty file under the right name.
+ */
+#include "aside.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int create_new(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
+bool aside_open(aside *file, const char *path) {
+    *file = (aside){.fd = -1, .path = strdup(path)};
+    if (file->path == NULL) {
+        goto fail;
+    }
+    if (asprintf(&file->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+        file->temporary = NULL;
+        goto fail;
+    }
+    file->fd = create_new(file->temporary);
+    if (file->fd < 0 && errno == EEXIST) {
+        /* Only a dead process with our number can have left it. */
+        unlink(file->temporary);
+        file->fd = create_new(file->temporary);
+    }
+    if (file->fd >= 0) {
+        return true;
+    }
+fail:
+    free(file->temporary);
+    free(file->path);
+    *file = (aside){0};
+    return false;
+}
+
+bool aside_write(aside *file, const void *bytes, size_t count) {
+    assert(file->fd >= 0);
+    const unsigned char *at = bytes;
+    while (count > 0) {
+        ssize_t written = write(file->fd, at, count);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written < 0) {
+            return false;
+        }
+        at += written;
+        count -= (size_t)written;
+    }
+    return true;
+}
+
+bool aside_sync(aside *file) {
+    assert(file->fd >= 0);
+    bool synced = fsync(file->fd) == 0;
+    int why = errno;
+    bool closed = close(file->fd) == 0;
+    file->fd = -1;
+    if (!synced) {
+        errno = why;
+    }
+    return synced && closed;
+}
+
+bool aside_sync_parent(const char *path) {
+    char *copy = strdup(path); /* dirname writes into its argument */
+    if (copy == NULL) {
+        return false;
+    }
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (fd < 0) {
+        return false;
+    }
+    /* Some file systems cannot sync a directory, and say EINVAL. */
+    bool synced = fsync(fd) == 0 || errno == EINVAL;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return synced;
+}
+
+bool aside_commit(aside *file) {
+    assert(file->path != NULL && file->fd < 0);
+    if (rename(file->temporary, file->path) != 0) {
+        return false;
+    }
+    free(file->temporary);
+    file->temporary = NULL;
+    return aside_sync_parent(file->path);
+}
+
+void aside_close(aside *file) {
+    int why = errno;
+    if (file->path != NULL && file->fd >= 0) {
+        close(file->fd);
+    }
+    if (file->temporary != NULL) {
+        unlink(file->temporary);
+    }
+    free(file->temporary);
+    free(file->path);
+    *file = (aside){0};
+    errno = why;
+}

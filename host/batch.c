@@ -1,0 +1,153 @@
+/*
+ * batch.c - a stable counting sort by account inside each request.
+ */
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct batch {
+    size_t window_rows;
+    size_t rows;
+    size_t observations;
+    /* In the engine's order, observation after observation. */
+    const unsigned char **embedding;
+    uint32_t *class_index;
+    engine_observation *observation;
+    engine_result *result;
+    /* In the order of the requests. */
+    uint32_t *observation_of;
+    /* Of the request being put: accounts in the order they appear. */
+    uint32_t *account_of; /* [slots_max] number of the slot's account + 1; 0 between requests */
+    uint32_t *slot;       /* [rows_max] */
+    uint32_t *next;       /* [rows_max] rows of the account, then where its next row goes */
+    uint32_t *first;      /* [rows_max] */
+    uint32_t *observed;   /* [rows_max] number of the account's first observation */
+    engine_batch engine;
+};
+
+batch *batch_open(size_t rows_max, size_t slots_max, size_t window_rows) {
+    batch *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        return NULL;
+    }
+    b->window_rows = window_rows;
+    b->embedding = calloc(rows_max, sizeof *b->embedding);
+    b->class_index = calloc(rows_max, sizeof *b->class_index);
+    b->observation = calloc(rows_max, sizeof *b->observation);
+    b->result = calloc(rows_max, sizeof *b->result);
+    b->observation_of = calloc(rows_max, sizeof *b->observation_of);
+    b->account_of = calloc(slots_max, sizeof *b->account_of);
+    b->slot = calloc(rows_max, sizeof *b->slot);
+    b->next = calloc(rows_max, sizeof *b->next);
+    b->first = calloc(rows_max, sizeof *b->first);
+    b->observed = calloc(rows_max, sizeof *b->observed);
+    if (!b->embedding || !b->class_index || !b->observation || !b->result || !b->observation_of ||
+        !b->account_of || !b->slot || !b->next || !b->first || !b->observed) {
+        batch_close(b);
+        return NULL;
+    }
+    return b;
+}
+
+void batch_close(batch *b) {
+    if (b == NULL) {
+        return;
+    }
+    free(b->observed);
+    free(b->first);
+    free(b->next);
+    free(b->slot);
+    free(b->account_of);
+    free(b->observation_of);
+    free(b->result);
+    free(b->observation);
+    free(b->class_index);
+    free(b->embedding);
+    free(b);
+}
+
+void batch_clear(batch *b) {
+    b->rows = 0;
+    b->observations = 0;
+}
+
+size_t batch_rows(const batch *b) {
+    return b->rows;
+}
+
+/* Counts the rows of each account; returns how many accounts there are. */
+static size_t count_accounts(batch *b, const uint32_t *slots, size_t rows) {
+    size_t accounts = 0;
+    for (size_t i = 0; i < rows; i++) {
+        uint32_t *number = &b->account_of[slots[i]];
+        if (*number == 0) {
+            b->slot[accounts] = slots[i];
+            b->next[accounts] = 0;
+            *number = (uint32_t)++accounts;
+        }
+        b->next[*number - 1]++;
+    }
+    return accounts;
+}
+
+/* Makes the observations of every account and turns its count into the place of its first row. */
+static void make_observations(batch *b, size_t accounts, engine_dtype dtype) {
+    uint32_t at = (uint32_t)b->rows;
+    for (size_t a = 0; a < accounts; a++) {
+        uint32_t left = b->next[a];
+        b->first[a] = b->next[a] = at;
+        b->observed[a] = (uint32_t)b->observations;
+        while (left > 0) {
+            uint32_t count = left < b->window_rows ? left : (uint32_t)b->window_rows;
+            b->observation[b->observations++] = (engine_observation){b->slot[a], at, count, dtype};
+            at += count;
+            left -= count;
+        }
+    }
+}
+
+static engine_dtype engine_dtype_of(wire_dtype dtype) {
+    switch (dtype) {
+    case WIRE_F16:
+        return ENGINE_F16;
+    case WIRE_BF16:
+        return ENGINE_BF16;
+    default:
+        return ENGINE_F32;
+    }
+}
+
+size_t batch_put(batch *b, const wire_request *request, size_t dim, const uint32_t *slots) {
+    size_t base = b->rows;
+    size_t row_bytes = dim * wire_dtype_bytes(request->dtype);
+    size_t accounts = count_accounts(b, slots, request->rows);
+    make_observations(b, accounts, engine_dtype_of(request->dtype));
+    for (size_t i = 0; i < request->rows; i++) {
+        uint32_t a = b->account_of[slots[i]] - 1;
+        uint32_t at = b->next[a]++;
+        b->embedding[at] = request->embeddings + i * row_bytes;
+        memcpy(&b->class_index[at], request->classes + i * sizeof(uint32_t), sizeof(uint32_t));
+        b->observation_of[base + i] =
+            b->observed[a] + (at - b->first[a]) / (uint32_t)b->window_rows;
+    }
+    for (size_t a = 0; a < accounts; a++) {
+        b->account_of[b->slot[a]] = 0;
+    }
+    b->rows += request->rows;
+    return base;
+}
+
+const engine_batch *batch_engine(batch *b) {
+    b->engine = (engine_batch){.rows = b->rows,
+                               .embeddings = b->embedding,
+                               .classes = b->class_index,
+                               .observations = b->observations,
+                               .observation = b->observation,
+                               .results = b->result};
+    return &b->engine;
+}
+
+const engine_result *batch_result(const batch *b, size_t row) {
+    return &b->result[b->observation_of[row]];
+}

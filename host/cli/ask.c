@@ -1,0 +1,150 @@
+/*
+ * ask.c - `adder ping`, `adder info` and `adder forget`: one question to the daemon each.
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "adder.h"
+#include "arguments.h"
+#include "stream.h"
+
+typedef struct {
+    const char *url;
+    const char *account;
+    bool takes_account;
+    size_t timeout_ms;
+} ask_options;
+
+static const struct argp_option options[] = {
+    {"connect", 'u', "URL", 0, "The daemon", 1},
+    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
+    {0},
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state) {
+    ask_options *o = state->input;
+    switch (key) {
+    case 'u':
+        o->url = value;
+        break;
+    case 't':
+        o->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
+        break;
+    case ARGP_KEY_ARG:
+        if (!o->takes_account || o->account != NULL) {
+            argp_error(state, "unexpected argument '%s'", value);
+        }
+        o->account = value;
+        break;
+    case ARGP_KEY_END:
+        if (o->url == NULL || (o->takes_account && o->account == NULL)) {
+            argp_error(state, "%s",
+                       o->url == NULL ? "--connect is needed" : "an ACCOUNT is needed");
+        }
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static adder_status ping(adder_client *client, const ask_options *o, adder_error *error) {
+    double sent_ms = stream_now_ms();
+    adder_status status = adder_ping(client, error);
+    (void)o;
+    if (status == ADDER_OK) {
+        printf("answered in %.3f ms\n", stream_now_ms() - sent_ms);
+    }
+    return status;
+}
+
+static adder_status forget(adder_client *client, const ask_options *o, adder_error *error) {
+    bool known;
+    adder_status status = adder_forget(client, o->account, &known, error);
+    if (status == ADDER_OK) {
+        printf("%s\n", known ? "forgotten" : "not known");
+    }
+    return status;
+}
+
+static void print_model(const adder_model *model) {
+    printf("model            %s\n", model->name);
+    printf("  dim            %" PRIu64 "\n  classes        %" PRIu64 "\n  rank           %" PRIu64
+           "\n",
+           model->dim, model->classes, model->rank);
+    printf("  window         %" PRIu64 " rows, warming below %" PRIu64 "\n", model->window,
+           model->min_fill);
+    printf("  memory         rank %" PRIu64 ", half-life %g rows\n", model->memory_rank,
+           model->half_life_rows);
+    if (model->has_threshold) {
+        printf("  threshold      %.6g, poison is %s\n", model->threshold,
+               model->hard_label ? "a label" : "probabilities");
+    } else {
+        printf("  threshold      none: every decision is allow\n");
+    }
+}
+
+static adder_status info(adder_client *client, const ask_options *o, adder_error *error) {
+    adder_info info;
+    adder_status status = adder_hello(client, &info, error);
+    (void)o;
+    if (status != ADDER_OK) {
+        return status;
+    }
+    printf("version          %s\n", info.version);
+    printf("engine           %s%s\n", info.engine, info.degraded ? " (degraded)" : "");
+    printf("up               %.0f s\n", info.uptime_s);
+    printf("accounts         %" PRIu64 " of at most %" PRIu64 "\n", info.accounts,
+           info.accounts_max);
+    printf("rows scored      %" PRIu64 " (requests answered: %" PRIu64 ")\n", info.rows,
+           info.requests);
+    printf("limits           %" PRIu64 " rows, %" PRIu64 " bytes a request\n", info.rows_max,
+           info.message_bytes_max);
+    for (size_t i = 0; i < info.models; i++) {
+        print_model(&info.model[i]);
+    }
+    return status;
+}
+
+typedef adder_status (*question)(adder_client *client, const ask_options *o, adder_error *error);
+
+static int ask(int argc, char **argv, const struct argp *argp, bool takes_account,
+               question question) {
+    ask_options o = {.takes_account = takes_account, .timeout_ms = ADDER_TIMEOUT_MS_DEFAULT};
+    adder_client *client = NULL;
+    adder_error error = {0};
+    argp_parse(argp, argc, argv, 0, NULL, &o);
+    adder_options client_options = {.timeout_ms = (int)o.timeout_ms};
+    adder_status status = adder_open(&client, o.url, &client_options, &error);
+    if (status == ADDER_OK) {
+        status = question(client, &o, &error);
+    }
+    adder_close(client);
+    if (status != ADDER_OK) {
+        fprintf(stderr, "%s: %s\n", argv[0], error.text);
+        return CLI_EXIT_FAILURE;
+    }
+    return 0;
+}
+
+int cli_ping(int argc, char **argv) {
+    static const struct argp argp = {options, parse_option, NULL, "See whether the daemon answers.",
+                                     NULL,    NULL,         NULL};
+    return ask(argc, argv, &argp, false, ping);
+}
+
+int cli_info(int argc, char **argv) {
+    static const struct argp argp = {
+        options, parse_option, NULL, "Print what the daemon serves and its limits.",
+        NULL,    NULL,         NULL};
+    return ask(argc, argv, &argp, false, info);
+}
+
+int cli_forget(int argc, char **argv) {
+    static const struct argp argp = {
+        options, parse_option, "ACCOUNT", "Drop an account's window and memory.", NULL, NULL, NULL};
+    return ask(argc, argv, &argp, true, forget);
+}

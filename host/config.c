@@ -1,0 +1,200 @@
+/*
+ * config.c - one argp table.
+ */
+#include "config.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "engine.h"
+#include "server.h"
+#include "service.h"
+
+enum {
+    ACCOUNTS_DEFAULT = 16384,
+    CONTEXTS_DEFAULT = 32,
+    CONNECTIONS_DEFAULT = 1024,
+    CONNECTIONS_MAX = 1 << 20,
+    QUEUE_ROWS_DEFAULT = 8 * SERVICE_ROWS_DEFAULT,
+    QUEUE_ROWS_MAX = 1 << 26,
+};
+
+#define HALF_LIFE_MAX 1e15
+#define THRESHOLD_MAX 1e30
+
+enum {
+    KEY_REFERENCE = 'r',
+    KEY_LISTEN = 'l',
+    KEY_WINDOW = 'w',
+    KEY_THRESHOLD = 't',
+    KEY_MEMORY_RANK = 1000,
+    KEY_HALF_LIFE,
+    KEY_FILL_MIN,
+    KEY_ACCOUNTS,
+    KEY_ROWS,
+    KEY_QUEUE_ROWS,
+    KEY_CONTEXTS,
+    KEY_CONNECTIONS,
+    KEY_ENGINE,
+    KEY_THREADS,
+    KEY_OUTPUT,
+    KEY_SECRET,
+};
+
+static const struct argp_option options[] = {
+    {"reference", KEY_REFERENCE, "DIR", 0, "the model's reference (needed)", 1},
+    {"listen", KEY_LISTEN, "URL", 0, "ipc://PATH or tcp://HOST:PORT (needed)", 1},
+    {"window", KEY_WINDOW, "ROWS", 0, "rows of an account that are scored together", 2},
+    {"threshold", KEY_THRESHOLD, "SCORE", 0, "a window's score above this is malicious", 2},
+    {"min-fill", KEY_FILL_MIN, "ROWS", 0, "a window of fewer rows is warming (the window)", 2},
+    {"memory-rank", KEY_MEMORY_RANK, "Q", 0, "leading dimensions of the memory; 0 is off", 2},
+    {"half-life", KEY_HALF_LIFE, "ROWS", 0, "of the memory; 0 never forgets", 2},
+    {"output", KEY_OUTPUT, "KIND", 0, "poison is soft (probabilities, default) or hard (a label)",
+     3},
+    {"secret-file", KEY_SECRET, "FILE", 0, "32 bytes that key the poison (random at each start)",
+     3},
+    {"max-accounts", KEY_ACCOUNTS, "N", 0, "accounts held; the least recently used goes (16384)",
+     4},
+    {"max-rows", KEY_ROWS, "N", 0, "rows of a request (8192)", 4},
+    {"max-queue-rows", KEY_QUEUE_ROWS, "N", 0, "rows that may wait; more is overloaded (65536)", 4},
+    {"contexts", KEY_CONTEXTS, "N", 0, "requests at once (32)", 4},
+    {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (1024)", 4},
+    {"engine", KEY_ENGINE, "NAME", 0, "auto (default), cpu or cuda", 5},
+    {"threads", KEY_THREADS, "N", 0, "threads of the cpu engine; 0 is all cores (default)", 5},
+    {0},
+};
+
+static bool parse_hard(struct argp_state *state, const char *text) {
+    if (strcmp(text, "soft") != 0 && strcmp(text, "hard") != 0) {
+        argp_error(state, "--output: expected soft or hard, came '%s'", text);
+    }
+    return strcmp(text, "hard") == 0;
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state) {
+    config *c = state->input;
+    switch (key) {
+    case KEY_REFERENCE:
+        c->reference = value;
+        break;
+    case KEY_LISTEN:
+        c->listen = value;
+        break;
+    case KEY_ENGINE:
+        c->engine = value;
+        break;
+    case KEY_SECRET:
+        c->secret_file = value;
+        break;
+    case KEY_WINDOW:
+        c->window_rows = arguments_count(state, "window", value, 1, ENGINE_WINDOW_MAX);
+        break;
+    case KEY_MEMORY_RANK:
+        c->memory_rank = arguments_count(state, "memory-rank", value, 0, ENGINE_MEMORY_RANK_MAX);
+        break;
+    case KEY_FILL_MIN:
+        c->fill_min = arguments_count(state, "min-fill", value, 1, ENGINE_WINDOW_MAX);
+        break;
+    case KEY_ACCOUNTS:
+        c->accounts_max = arguments_count(state, "max-accounts", value, 1, ENGINE_SLOTS_MAX);
+        break;
+    case KEY_ROWS:
+        c->rows_max = arguments_count(state, "max-rows", value, 1, ENGINE_BATCH_ROWS_MAX);
+        break;
+    case KEY_QUEUE_ROWS:
+        c->queue_rows_max = arguments_count(state, "max-queue-rows", value, 1, QUEUE_ROWS_MAX);
+        break;
+    case KEY_CONTEXTS:
+        c->contexts = arguments_count(state, "contexts", value, 1, SERVER_CONTEXTS_MAX);
+        break;
+    case KEY_CONNECTIONS:
+        c->connections_max = arguments_count(state, "max-connections", value, 1, CONNECTIONS_MAX);
+        break;
+    case KEY_THREADS:
+        c->threads = arguments_count(state, "threads", value, 0, ENGINE_THREADS_MAX);
+        break;
+    case KEY_HALF_LIFE:
+        c->half_life_rows = arguments_number(state, "half-life", value, 0.0, HALF_LIFE_MAX);
+        break;
+    case KEY_THRESHOLD:
+        c->threshold = arguments_number(state, "threshold", value, 0.0, THRESHOLD_MAX);
+        c->has_threshold = true;
+        break;
+    case KEY_OUTPUT:
+        c->hard_label = parse_hard(state, value);
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", value);
+        break;
+    case ARGP_KEY_END:
+        if (c->reference == NULL || c->listen == NULL) {
+            argp_error(state, "%s is needed", c->reference == NULL ? "--reference" : "--listen");
+        }
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+void config_parse(config *c, int argc, char **argv) {
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc = "Serve scores, decisions and poison for one model over NNG request/reply.\v"
+               "Flags override what the reference says. Without a threshold, from calibration or "
+               "from --threshold, every decision is allow.",
+    };
+    *c = (config){.engine = "auto",
+                  .window_rows = CONFIG_UNSET,
+                  .memory_rank = CONFIG_UNSET,
+                  .fill_min = CONFIG_UNSET,
+                  .half_life_rows = -1.0,
+                  .accounts_max = ACCOUNTS_DEFAULT,
+                  .rows_max = SERVICE_ROWS_DEFAULT,
+                  .queue_rows_max = QUEUE_ROWS_DEFAULT,
+                  .contexts = CONTEXTS_DEFAULT,
+                  .connections_max = CONNECTIONS_DEFAULT};
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, c);
+}
+
+void config_complete(config *c, const reference *reference) {
+    if (c->window_rows == CONFIG_UNSET) {
+        c->window_rows = reference->window_rows;
+    }
+    if (c->memory_rank == CONFIG_UNSET) {
+        c->memory_rank = reference->memory_rank;
+    }
+    if (c->half_life_rows < 0.0) {
+        c->half_life_rows = reference->half_life_rows;
+    }
+    if (c->fill_min == CONFIG_UNSET || c->fill_min > c->window_rows) {
+        c->fill_min = c->window_rows;
+    }
+    const reference_threshold *found = reference_find_threshold(reference, c->window_rows);
+    if (!c->has_threshold && found != NULL) {
+        c->has_threshold = true;
+        c->threshold = found->threshold;
+    }
+}
+
+bool config_read_secret(const char *path, unsigned char secret[POISON_SECRET_BYTES], char *error,
+                        size_t error_bytes) {
+    unsigned char extra;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    bool whole = fread(secret, 1, POISON_SECRET_BYTES, file) == POISON_SECRET_BYTES &&
+                 fread(&extra, 1, 1, file) == 0;
+    fclose(file);
+    if (!whole) {
+        snprintf(error, error_bytes, "%s: expected exactly %d bytes", path, POISON_SECRET_BYTES);
+    }
+    return whole;
+}

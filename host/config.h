@@ -1,0 +1,44 @@
+/*
+ * config.h - adderd's settings: flags over what the reference says over defaults.
+ */
+#ifndef ADDER_CONFIG_H
+#define ADDER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "poison.h"
+#include "reference.h"
+
+/* NULL and CONFIG_UNSET: not given. */
+#define CONFIG_UNSET ((size_t)-1)
+
+typedef struct {
+    const char *reference;
+    const char *listen;
+    const char *engine;
+    const char *secret_file;
+    size_t window_rows;
+    size_t memory_rank;
+    double half_life_rows; /* negative: not given */
+    bool has_threshold;
+    double threshold;
+    size_t fill_min;
+    size_t accounts_max;
+    size_t rows_max;
+    size_t queue_rows_max;
+    size_t contexts;
+    size_t connections_max;
+    size_t threads;
+    bool hard_label;
+} config;
+
+/* Reads the command line; prints what is wrong and exits 2, or --help and exits 0, as argp does. */
+void config_parse(config *config, int argc, char **argv);
+/* Fills in what was not given, from the reference. */
+void config_complete(config *config, const reference *reference);
+/* Reads --secret-file: exactly POISON_SECRET_BYTES bytes. */
+bool config_read_secret(const char *path, unsigned char secret[POISON_SECRET_BYTES], char *error,
+                        size_t error_bytes);
+
+#endif

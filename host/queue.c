@@ -1,0 +1,99 @@
+/*
+ * queue.c - a ring under a lock that is held for a few instructions.
+ */
+#include "queue.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+typedef struct {
+    void *entry;
+    size_t rows;
+} place;
+
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    place *place; /* [entries_max] ring */
+    size_t entries_max;
+    size_t rows_max;
+    size_t first;
+    size_t entries;
+    size_t rows;
+    bool ended;
+};
+
+queue *queue_open(size_t entries_max, size_t rows_max) {
+    queue *q = calloc(1, sizeof *q);
+    if (q == NULL) {
+        return NULL;
+    }
+    q->place = calloc(entries_max, sizeof *q->place);
+    if (q->place == NULL) {
+        free(q);
+        return NULL;
+    }
+    q->entries_max = entries_max;
+    q->rows_max = rows_max;
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->filled, NULL);
+    return q;
+}
+
+void queue_close(queue *q) {
+    if (q == NULL) {
+        return;
+    }
+    pthread_cond_destroy(&q->filled);
+    pthread_mutex_destroy(&q->lock);
+    free(q->place);
+    free(q);
+}
+
+static queue_status put_locked(queue *q, void *entry, size_t rows) {
+    if (q->ended) {
+        return QUEUE_CLOSED;
+    }
+    bool fits = q->rows <= q->rows_max && rows <= q->rows_max - q->rows;
+    if (q->entries == q->entries_max || (q->entries > 0 && !fits)) {
+        return QUEUE_FULL;
+    }
+    q->place[(q->first + q->entries) % q->entries_max] = (place){entry, rows};
+    q->entries++;
+    q->rows += rows;
+    return QUEUE_OK;
+}
+
+queue_status queue_put(queue *q, void *entry, size_t rows) {
+    pthread_mutex_lock(&q->lock);
+    queue_status status = put_locked(q, entry, rows);
+    if (status == QUEUE_OK) {
+        pthread_cond_signal(&q->filled);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return status;
+}
+
+size_t queue_take(queue *q, void **entry, size_t entries) {
+    size_t taken = 0;
+    pthread_mutex_lock(&q->lock);
+    while (q->entries == 0 && !q->ended) {
+        pthread_cond_wait(&q->filled, &q->lock);
+    }
+    for (; taken < entries && q->entries > 0; taken++) {
+        const place *p = &q->place[q->first];
+        entry[taken] = p->entry;
+        q->rows -= p->rows;
+        q->first = (q->first + 1) % q->entries_max;
+        q->entries--;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return taken;
+}
+
+void queue_end(queue *q) {
+    pthread_mutex_lock(&q->lock);
+    q->ended = true;
+    pthread_cond_broadcast(&q->filled);
+    pthread_mutex_unlock(&q->lock);
+}

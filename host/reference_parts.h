@@ -1,0 +1,36 @@
+/*
+ * reference_parts.h - what the reference_*.c files share; nobody else includes it.
+ */
+#ifndef ADDER_REFERENCE_PARTS_H
+#define ADDER_REFERENCE_PARTS_H
+
+#include "reference.h"
+
+/* Writes one line into error; returns false. */
+bool reference_fail(char *error, size_t error_bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Empty but for the defaults; NULL when there is no memory. */
+reference *reference_new(void);
+/* Arrays of zeros for the dim, classes and rank that it has. False: no memory. */
+bool reference_allocate(reference *reference);
+
+/* Which file each array of a class came from, for errors. */
+typedef struct {
+    const char *mean;
+    const char *factor;
+    const char *trace;
+} reference_origin;
+bool reference_check_class(const engine_reference *statistics, size_t class,
+                           const reference_origin *origin, char *error, size_t error_bytes);
+
+/* Null-terminated UTF-8 without control characters, C1 and DEL included: it will be printed. */
+bool reference_text_is_clean(const char *text);
+
+/* reference.json, all but the arrays. Reading expects a new reference; on failure the caller still
+ * closes it. */
+bool reference_read_json(reference *reference, const char *path, char *error, size_t error_bytes);
+/* Text for free(), or NULL with error set. */
+char *reference_encode_json(const reference *reference, char *error, size_t error_bytes);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * reply.h - from a request that has been carried out to the bytes of its reply, poison included.
+ *
+ * Threads: any number at once, each with a request and a message of its own.
+ */
+#ifndef ADDER_REPLY_H
+#define ADDER_REPLY_H
+
+#include "poison.h"
+#include "request.h"
+#include "wire.h"
+
+/* What all replies share; never written while calls run. */
+typedef struct {
+    const wire_limits *limits;
+    poison poison;
+    bool hard_label;
+    bool has_memory;
+    bool degraded;
+} reply_facts;
+
+/* hello is used for WIRE_HELLO alone. 0 or an NNG error. */
+int reply_encode(const reply_facts *facts, request *request, const wire_hello *hello,
+                 nng_msg *message);
+
+#endif

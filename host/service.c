@@ -1,0 +1,399 @@
+/*
+ * service.c - see service.h. Read service_step downward from the end of this file.
+ */
+#include "service.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "accounts.h"
+#include "answers.h"
+#include "batch.h"
+#include "engine.h"
+#include "poison.h"
+#include "queue.h"
+#include "reply.h"
+#include "request.h"
+#include "wire.h"
+
+#define ADDER_VERSION "0.1.0"
+
+enum { MESSAGE_SLACK_BYTES = 4096 };
+
+struct service {
+    service_options options;
+    wire_limits limits;
+    size_t message_bytes_max;
+    time_t started;
+    reply_facts reply;
+    unsigned char digest_key[crypto_shorthash_KEYBYTES];
+    queue *queue;
+    request *request;   /* [contexts] */
+    engine_facts facts; /* as of opening */
+    /* Of the owner's thread. */
+    engine *engine;
+    accounts *accounts;
+    answers *answers;
+    batch *batch;
+    request **waiting; /* [contexts] taken from the queue */
+    uint32_t *slots;   /* [rows_max] */
+    /* For hello: written by the owner, read by anyone. */
+    atomic_size_t accounts_held;
+    atomic_uint_fast64_t rows_scored;
+    atomic_uint_fast64_t requests;
+};
+
+/* ---- opening and closing ---- */
+
+static bool open_parts(service *s) {
+    const service_options *o = &s->options;
+    s->queue = queue_open(o->contexts, o->queue_rows_max);
+    s->accounts = accounts_open(o->accounts_max);
+    s->answers = answers_open(ANSWERS_ROWS_MAX > o->rows_max ? ANSWERS_ROWS_MAX : o->rows_max);
+    s->batch = batch_open(o->rows_max, o->accounts_max, o->window_rows);
+    s->waiting = calloc(o->contexts, sizeof *s->waiting);
+    s->slots = calloc(o->rows_max, sizeof *s->slots);
+    s->request = calloc(o->contexts, sizeof *s->request);
+    if (!s->queue || !s->accounts || !s->answers || !s->batch || !s->waiting || !s->slots ||
+        !s->request) {
+        return false;
+    }
+    for (size_t i = 0; i < o->contexts; i++) {
+        if (!request_init(&s->request[i], o->rows_max, s->limits.classes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_engine(service *s, char *error, size_t error_bytes) {
+    const service_options *o = &s->options;
+    size_t classes = o->reference->statistics.classes;
+    size_t per_account =
+        classes < SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT ? classes : SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT;
+    return engine_open(&s->engine, &o->reference->statistics,
+                       &(engine_options){.name = o->engine,
+                                         .window_rows = o->window_rows,
+                                         .memory_rank = o->memory_rank,
+                                         .half_life_rows = o->half_life_rows,
+                                         .memory_blocks = o->accounts_max * per_account,
+                                         .slots_max = o->accounts_max,
+                                         .batch_rows_max = o->rows_max,
+                                         .threads = o->threads},
+                       error, error_bytes) == ENGINE_OK;
+}
+
+bool service_open(service **out, const service_options *options, char *error, size_t error_bytes) {
+    *out = NULL;
+    service *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        snprintf(error, error_bytes, "out of memory");
+        return false;
+    }
+    s->options = *options;
+    /* A batch may never need more places than there are, so that no account of a batch is evicted
+     * by a later row of it. */
+    if (s->options.rows_max > options->accounts_max) {
+        s->options.rows_max = options->accounts_max;
+    }
+    const engine_reference *statistics = &options->reference->statistics;
+    s->limits = (wire_limits){.model = options->reference->model,
+                              .dim = statistics->dim,
+                              .classes = statistics->classes,
+                              .rows_max = s->options.rows_max};
+    size_t row_bytes = statistics->dim * sizeof(float) + sizeof(uint32_t) +
+                       2 * (WIRE_ACCOUNT_BYTES_MAX + 3); /* account and group with their headers */
+    s->message_bytes_max = s->options.rows_max * row_bytes + MESSAGE_SLACK_BYTES;
+    s->started = time(NULL);
+    poison_init(&s->reply.poison, options->secret);
+    crypto_shorthash_keygen(s->digest_key);
+    if (!open_engine(s, error, error_bytes)) {
+        service_close(s);
+        return false;
+    }
+    s->facts = engine_describe(s->engine);
+    s->reply.limits = &s->limits;
+    s->reply.hard_label = options->hard_label;
+    s->reply.has_memory = s->facts.memory_rank > 0;
+    s->reply.degraded = s->facts.degraded;
+    if (!open_parts(s)) {
+        snprintf(error, error_bytes, "out of memory for %zu accounts and requests of %zu rows",
+                 s->options.accounts_max, s->options.rows_max);
+        service_close(s);
+        return false;
+    }
+    *out = s;
+    return true;
+}
+
+void service_close(service *s) {
+    if (s == NULL) {
+        return;
+    }
+    for (size_t i = 0; s->request != NULL && i < s->options.contexts; i++) {
+        request_fini(&s->request[i]);
+    }
+    free(s->request);
+    free(s->slots);
+    free(s->waiting);
+    batch_close(s->batch);
+    answers_close(s->answers);
+    accounts_close(s->accounts);
+    queue_close(s->queue);
+    engine_close(s->engine);
+    poison_fini(&s->reply.poison);
+    free(s);
+}
+
+size_t service_message_bytes_max(const service *s) {
+    return s->message_bytes_max;
+}
+
+const char *service_engine(const service *s) {
+    return s->facts.name;
+}
+
+/* ---- on NNG's threads ---- */
+
+bool service_begin(void *host, server_call *call, const void *message, size_t bytes) {
+    service *s = host;
+    request *r = &s->request[server_call_index(call)];
+    r->call = call;
+    r->code = wire_decode_request(&r->wire, r->scratch, &s->limits, message, bytes, r->text);
+    if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
+        return true;
+    }
+    if (r->wire.identified) {
+        r->digest = request_digest(r, s->digest_key);
+    }
+    /* Once it is in the queue the request is the owner's. */
+    switch (queue_put(s->queue, r, r->wire.rows)) {
+    case QUEUE_OK:
+        return false;
+    case QUEUE_FULL:
+        request_refuse(r, WIRE_OVERLOADED, "too many rows wait for their answer; send again later");
+        return true;
+    default:
+        request_refuse(r, WIRE_DRAINING, "the daemon is ending; ask another one");
+        return true;
+    }
+}
+
+static wire_hello hello_of(service *s) {
+    const service_options *o = &s->options;
+    wire_hello hello = {
+        .version = ADDER_VERSION,
+        .degraded = s->facts.degraded,
+        .rows_max = o->rows_max,
+        .message_bytes_max = s->message_bytes_max,
+        .accounts_max = o->accounts_max,
+        .accounts = atomic_load(&s->accounts_held),
+        .rows = atomic_load(&s->rows_scored),
+        .requests = atomic_load(&s->requests),
+        .uptime_s = difftime(time(NULL), s->started),
+        .models = 1,
+    };
+    snprintf(hello.engine, sizeof hello.engine, "%s", s->facts.name);
+    wire_model *model = &hello.model[0];
+    *model = (wire_model){.dim = s->limits.dim,
+                          .classes = s->limits.classes,
+                          .rank = o->reference->statistics.rank,
+                          .window = o->window_rows,
+                          .memory_rank = s->facts.memory_rank,
+                          .half_life = o->half_life_rows,
+                          .has_threshold = o->policy.has_threshold,
+                          .threshold = o->policy.threshold,
+                          .min_fill = o->policy.fill_min,
+                          .hard_label = o->hard_label};
+    snprintf(model->name, sizeof model->name, "%s", s->limits.model);
+    return hello;
+}
+
+int service_encode(void *host, server_call *call, nng_msg *reply) {
+    service *s = host;
+    request *r = &s->request[server_call_index(call)];
+    wire_hello hello;
+    atomic_fetch_add(&s->requests, 1);
+    if (r->code == WIRE_OK && r->wire.op == WIRE_HELLO) {
+        hello = hello_of(s);
+    }
+    return reply_encode(&s->reply, r, &hello, reply);
+}
+
+/* ---- on the owner's thread ---- */
+
+static void answer_from(request *r, const answer *answer) {
+    for (size_t i = 0; i < r->wire.rows; i++) {
+        r->scores[i] = answer->row[i].score;
+        r->memory_scores[i] = answer->row[i].memory_score;
+        r->fill[i] = answer->row[i].fill;
+        r->decisions[i] = answer->row[i].decision;
+    }
+    r->known = answer->row[0].decision != 0;
+}
+
+static void forget(service *s, request *r) {
+    const wire_text *account = &r->wire.account;
+    uint32_t slot = accounts_remove(s->accounts, account->bytes, account->length);
+    r->known = slot != ACCOUNTS_NONE;
+    if (r->known) {
+        engine_forget(s->engine, slot);
+    }
+    if (r->answer != NULL) {
+        r->answer->row[0] = (answer_row){.decision = r->known};
+        r->answer->pending = false;
+    }
+}
+
+/* Every row's account gets its slot; an account that is new to its slot finds it empty. */
+static bool resolve_accounts(service *s, const wire_request *wire) {
+    for (size_t i = 0; i < wire->rows; i++) {
+        bool fresh;
+        const wire_text *account = &wire->accounts[i];
+        s->slots[i] = accounts_touch(s->accounts, account->bytes, account->length, &fresh);
+        if (s->slots[i] == ACCOUNTS_NONE) {
+            return false;
+        }
+        if (fresh) {
+            engine_forget(s->engine, s->slots[i]);
+        }
+    }
+    return true;
+}
+
+typedef enum {
+    PLAN_DONE,  /* answered without the engine */
+    PLAN_SCORE, /* its rows are in the batch */
+    PLAN_LATER, /* the batch must be carried out first */
+} plan;
+
+/* A repeated request gets its first answer; PLAN_SCORE here means that it is not a repeated one. */
+static plan plan_repeated(service *s, request *r) {
+    answer_key key = {r->wire.client, r->wire.seq};
+    answer *answer = r->wire.identified ? answers_find(s->answers, key) : NULL;
+    if (answer == NULL) {
+        return PLAN_SCORE;
+    }
+    if (answer->pending) {
+        return PLAN_LATER;
+    }
+    if (answer->digest != r->digest) {
+        request_refuse(r, WIRE_BAD_REQUEST,
+                       "seq: expected a new number, came one that this client has "
+                       "used for another request");
+    } else {
+        answer_from(r, answer);
+    }
+    return PLAN_DONE;
+}
+
+static plan plan_one(service *s, request *r) {
+    const wire_request *wire = &r->wire;
+    plan repeated = plan_repeated(s, r);
+    if (repeated != PLAN_SCORE) {
+        return repeated;
+    }
+    bool forgets = wire->op == WIRE_FORGET;
+    if (batch_rows(s->batch) > 0 &&
+        (forgets || wire->rows > s->options.rows_max - batch_rows(s->batch))) {
+        return PLAN_LATER; /* an account's rows in the batch come before its end */
+    }
+    r->answer = NULL;
+    if (!forgets && !resolve_accounts(s, wire)) {
+        request_refuse(r, WIRE_INTERNAL, "out of memory in the table of accounts");
+        return PLAN_DONE;
+    }
+    if (wire->identified) {
+        answer_key key = {wire->client, wire->seq};
+        r->answer = answers_put(s->answers, key, r->digest, forgets ? 1 : wire->rows);
+    }
+    if (forgets) {
+        forget(s, r);
+        return PLAN_DONE;
+    }
+    r->first = batch_put(s->batch, wire, s->limits.dim, s->slots);
+    return PLAN_SCORE;
+}
+
+/* Takes over what the engine found, row by row, and decides. */
+static void decide(service *s, request *r) {
+    for (size_t i = 0; i < r->wire.rows; i++) {
+        const engine_result *result = batch_result(s->batch, r->first + i);
+        r->scores[i] = (float)result->score;
+        r->memory_scores[i] = (float)result->memory_score;
+        r->fill[i] = result->fill;
+        r->decisions[i] = (uint8_t)policy_decide(&s->options.policy, result->score, result->fill);
+        if (r->answer != NULL) {
+            r->answer->row[i] =
+                (answer_row){r->scores[i], r->memory_scores[i], r->fill[i], r->decisions[i]};
+        }
+    }
+    if (r->answer != NULL) {
+        r->answer->pending = false;
+    }
+}
+
+static void carry_out(service *s, request **requests, size_t count) {
+    const engine_batch *rows = batch_engine(s->batch);
+    engine_status status = engine_submit(s->engine, rows);
+    if (status == ENGINE_OK) {
+        status = engine_collect(s->engine);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (status == ENGINE_OK) {
+            decide(s, requests[i]);
+        } else {
+            request_refuse(requests[i], WIRE_INTERNAL, engine_status_text(status));
+        }
+    }
+    for (size_t i = 0; status != ENGINE_OK && i < count; i++) {
+        if (requests[i]->answer != NULL) {
+            answers_drop_newest(s->answers); /* all of them are the newest, and all go */
+        }
+    }
+    atomic_fetch_add(&s->rows_scored, rows->rows);
+}
+
+/* Carries out as many of these requests as fit one batch; returns how many it finished. */
+static size_t run_batch(service *s, request **requests, size_t count) {
+    size_t taken = 0;
+    size_t scored = 0;
+    batch_clear(s->batch);
+    for (; taken < count; taken++) {
+        request *r = requests[taken];
+        plan plan = plan_one(s, r);
+        if (plan == PLAN_LATER) {
+            break;
+        }
+        if (plan == PLAN_DONE) {
+            server_finish(r->call);
+        } else {
+            requests[scored++] = r; /* those to score move to the front; scored <= taken */
+        }
+    }
+    if (scored > 0) {
+        carry_out(s, requests, scored);
+    }
+    atomic_store(&s->accounts_held, accounts_held(s->accounts));
+    for (size_t i = 0; i < scored; i++) {
+        server_finish(requests[i]->call);
+    }
+    return taken;
+}
+
+bool service_step(service *s) {
+    size_t count = queue_take(s->queue, (void **)s->waiting, s->options.contexts);
+    for (size_t done = 0; done < count;) {
+        done += run_batch(s, s->waiting + done, count - done);
+    }
+    return count > 0;
+}
+
+void service_end(service *s) {
+    queue_end(s->queue);
+}

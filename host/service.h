@@ -1,0 +1,59 @@
+/*
+ * service.h - the way of a request (design section 3), from decoded message to reply.
+ *
+ *     server -> service_begin: decode, check -> queue -> service_step: accounts, engine, policy
+ *            -> service_encode: poison, reply -> server
+ *
+ * Threads: service_begin and service_encode run on NNG's threads, one call each at a time per call
+ * number; service_step only on the one thread that owns the accounts and the engine; service_end
+ * anywhere. A request is touched by one thread at a time; the queue hands it over.
+ */
+#ifndef ADDER_SERVICE_H
+#define ADDER_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy.h"
+#include "reference.h"
+#include "server.h"
+
+enum { SERVICE_ROWS_DEFAULT = 8192, SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT = 16 };
+
+typedef struct {
+    const reference *reference; /* borrowed until service_close */
+    const char *engine;         /* "auto", "cpu", "cuda" */
+    size_t window_rows;
+    size_t memory_rank; /* 0: off */
+    double half_life_rows;
+    size_t threads;        /* 0: all cores */
+    size_t accounts_max;   /* least recently used goes first */
+    size_t rows_max;       /* of a request; at most accounts_max are accepted */
+    size_t queue_rows_max; /* waiting; past it: overloaded */
+    size_t contexts;       /* requests at once */
+    policy policy;
+    bool hard_label;             /* poison with labels instead of probabilities */
+    const unsigned char *secret; /* [POISON_SECRET_BYTES], NULL: random */
+} service_options;
+
+typedef struct service service;
+
+bool service_open(service **out, const service_options *options, char *error, size_t error_bytes);
+void service_close(service *service); /* NULL is allowed; no call may be running */
+
+/* The longest message that can hold a request of rows_max rows. */
+size_t service_message_bytes_max(const service *service);
+const char *service_engine(const service *service);
+
+/* As server_options want them; host is the service. */
+bool service_begin(void *host, server_call *call, const void *message, size_t bytes);
+int service_encode(void *host, server_call *call, nng_msg *reply);
+
+/* Takes all requests that wait (waiting for one) and carries them out. False: service_end was
+ * called and nothing waits any more. */
+bool service_step(service *service);
+/* From now on new requests are refused with "draining". */
+void service_end(service *service);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * client_parts.h - what libadder's own files share: the client and one exchange with the daemon.
+ * Others include adder.h.
+ */
+#ifndef ADDER_CLIENT_PARTS_H
+#define ADDER_CLIENT_PARTS_H
+
+#include <stdatomic.h>
+
+#include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
+
+#include "adder.h"
+#include "wire.h"
+
+struct adder_client {
+    nng_socket socket;
+    int timeout_ms;
+    uint64_t id; /* `client` on the wire */
+    atomic_uint_fast64_t seq;
+    /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
+    atomic_uint_fast64_t rows_max;
+    atomic_uint_fast64_t message_bytes_max;
+    char url[];
+};
+
+/* One question: what goes out, how long it may take, where the answer goes. */
+typedef struct {
+    wire_outgoing request;
+    nng_time deadline;
+    uint64_t message_bytes_max; /* what the daemon takes; UINT64_MAX when it cannot matter */
+    wire_reply reply;
+    wire_hello *hello; /* may be NULL */
+    nng_msg *message;  /* what reply points into */
+} client_exchange;
+
+/* Writes error's line, when there is an error, and returns status. */
+adder_status client_fail(adder_error *error, adder_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+nng_time client_deadline(const adder_client *client);
+/* Sends and waits. The caller frees x->message on ADDER_OK; otherwise it is NULL. */
+adder_status client_ask(adder_client *client, client_exchange *x, adder_error *error);
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * server.c - contexts, each one call at a time, driven by NNG's callbacks.
+ *
+ *     receive -> on_received: begin() -> [HOST] -> on_work: encode() -> send -> on_sent -> receive
+ *
+ * A call that is answered at once skips [HOST]. Its `io` aio receives and sends; its `work` aio is
+ * busy while the host has the call, finished by server_finish: that is what brings the call back to
+ * an NNG thread. Nothing cancels a work aio but stop_calls, by the same hand-over, so no
+ * cancellation routine (nng_aio_defer) is needed and nng_aio_finish runs exactly once.
+ */
+#include "server.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/util/platform.h>
+
+enum {
+    SOCKET_MODE = 0600,
+    REQUEST_ID_BYTES = 4, /* what REQ puts before a message; NNG's limit counts it */
+};
+
+/* Who has a call between begin() and encode(). */
+enum { HOLD_BEGIN, HOLD_HOST, HOLD_DONE };
+
+struct server_call {
+    server *server;
+    size_t index;
+    nng_ctx context;
+    nng_aio *io;
+    nng_aio *work;
+    nng_msg *request;
+    nng_pipe peer;
+    bool sending; /* what io is doing */
+    bool late;    /* begun after server_drain */
+    atomic_int hold;
+};
+
+struct server {
+    server_options options;
+    nng_socket socket;
+    bool listening;
+    bool stopped;
+    atomic_bool stopping;
+    atomic_size_t connections;
+    atomic_size_t refused;
+    pthread_mutex_t lock; /* the three below */
+    pthread_cond_t none_owed;
+    bool draining;
+    size_t in_flight[2]; /* by server_call.late */
+    size_t calls;
+    server_call call[];
+};
+
+static void call_receive(server_call *call) {
+    call->sending = false;
+    nng_aio_set_timeout(call->io, NNG_DURATION_INFINITE);
+    nng_ctx_recv(call->context, call->io);
+}
+
+static void call_started(server_call *call) {
+    server *s = call->server;
+    pthread_mutex_lock(&s->lock);
+    call->late = s->draining;
+    s->in_flight[call->late]++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void call_ended(server_call *call) {
+    server *s = call->server;
+    nng_msg_free(call->request);
+    call->request = NULL;
+    pthread_mutex_lock(&s->lock);
+    s->in_flight[call->late]--;
+    pthread_cond_broadcast(&s->none_owed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Encodes and sends. The request goes before the send, which a slow peer may draw out to send_ms.
+ */
+static void call_reply(server_call *call) {
+    const server_options *options = &call->server->options;
+    nng_msg *reply = NULL;
+    int error = nng_msg_alloc(&reply, 0);
+    if (error == 0) {
+        error = options->encode(options->host, call, reply);
+    }
+    nng_msg_free(call->request);
+    call->request = NULL;
+    if (error != 0) {
+        nng_msg_free(reply);
+        call_ended(call);
+        call_receive(call);
+        return;
+    }
+    call->sending = true;
+    nng_aio_set_msg(call->io, reply);
+    nng_aio_set_timeout(call->io, options->send_ms);
+    nng_ctx_send(call->context, call->io);
+}
+
+static void on_received(server_call *call) {
+    server *s = call->server;
+    int error = nng_aio_result(call->io);
+    if (error == NNG_ECLOSED || error == NNG_ECANCELED) {
+        return; /* the server stops */
+    }
+    if (error != 0) {
+        call_receive(call);
+        return;
+    }
+    call->request = nng_aio_get_msg(call->io);
+    call->peer = nng_msg_get_pipe(call->request);
+    nng_aio_set_msg(call->io, NULL);
+    /* inproc knows no size limit, so it is kept here for all. */
+    bool too_long = nng_msg_len(call->request) > s->options.message_bytes_max;
+    if (too_long || atomic_load(&s->stopping)) {
+        nng_msg_free(call->request);
+        call->request = NULL;
+        if (too_long) {
+            nng_pipe_close(call->peer);
+        }
+        call_receive(call);
+        return;
+    }
+    call_started(call);
+    atomic_store(&call->hold, HOLD_BEGIN);
+    if (s->options.begin(s->options.host, call, nng_msg_body(call->request),
+                         nng_msg_len(call->request))) {
+        call_reply(call);
+        return;
+    }
+    if (!nng_aio_begin(call->work)) {
+        return; /* the server stops: on_work runs with an error */
+    }
+    int hold = HOLD_BEGIN;
+    if (!atomic_compare_exchange_strong(&call->hold, &hold, HOLD_HOST)) {
+        nng_aio_finish(call->work, 0); /* the host was done before begin() returned */
+    }
+}
+
+static void on_sent(server_call *call) {
+    int error = nng_aio_result(call->io);
+    if (error != 0) {
+        nng_msg_free(nng_aio_get_msg(call->io)); /* of a failed send it is ours again */
+        nng_aio_set_msg(call->io, NULL);
+    }
+    if (error == NNG_ETIMEDOUT) {
+        /* A peer that asks and never reads would come to hold all contexts. */
+        nng_pipe_close(call->peer);
+    }
+    call_ended(call);
+    call_receive(call);
+}
+
+static void on_io(void *argument) {
+    server_call *call = argument;
+    if (call->sending) {
+        on_sent(call);
+    } else {
+        on_received(call);
+    }
+}
+
+static void on_work(void *argument) {
+    server_call *call = argument;
+    if (nng_aio_result(call->work) != 0) {
+        call_ended(call); /* abandoned: the server stops */
+        return;
+    }
+    call_reply(call);
+}
+
+/* NNG reports REM_POST for every pipe it has reported ADD_PRE for, also the refused ones. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *argument) {
+    server *s = argument;
+    if (event == NNG_PIPE_EV_REM_POST) {
+        atomic_fetch_sub(&s->connections, 1);
+    } else if (atomic_fetch_add(&s->connections, 1) >= s->options.connections_max) {
+        atomic_fetch_add(&s->refused, 1);
+        nng_pipe_close(pipe);
+    }
+}
+
+size_t server_call_index(const server_call *call) {
+    return call->index;
+}
+
+void server_finish(server_call *call) {
+    int hold = HOLD_BEGIN;
+    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
+        return; /* begin() has not returned; its thread goes on */
+    }
+    hold = HOLD_HOST;
+    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
+        nng_aio_finish(call->work, 0);
+    }
+}
+
+size_t server_in_flight(server *server) {
+    pthread_mutex_lock(&server->lock);
+    size_t calls = server->in_flight[false] + server->in_flight[true];
+    pthread_mutex_unlock(&server->lock);
+    return calls;
+}
+
+size_t server_connections_refused(const server *server) {
+    return atomic_load(&server->refused);
+}
+
+/* First no io runs and none can start, so that no call can get to the host any more; then the calls
+ * it still has are taken from it; then what on_work submitted to io has failed and is over. */
+static void stop_calls(server *s) {
+    for (size_t i = 0; i < s->calls; i++) {
+        nng_aio_stop(s->call[i].io);
+    }
+    for (size_t i = 0; i < s->calls; i++) {
+        server_call *call = &s->call[i];
+        int hold = HOLD_HOST;
+        if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
+            nng_aio_finish(call->work, NNG_ECANCELED);
+        }
+        nng_aio_stop(call->work);
+        nng_aio_stop(call->io);
+    }
+}
+
+static void stop(server *s) {
+    if (s->stopped) {
+        return;
+    }
+    s->stopped = true;
+    atomic_store(&s->stopping, true);
+    stop_calls(s);
+    nng_close(s->socket);
+}
+
+void server_drain(server *server) {
+    pthread_mutex_lock(&server->lock);
+    server->draining = true;
+    /* Later calls, which the host refuses, are not waited for: a busy client could keep some in
+     * flight for ever. */
+    while (server->in_flight[false] > 0) {
+        pthread_cond_wait(&server->none_owed, &server->lock);
+    }
+    pthread_mutex_unlock(&server->lock);
+    nng_msleep(SERVER_LINGER_MS);
+    stop(server);
+}
+
+void server_close(server *server) {
+    if (server == NULL) {
+        return;
+    }
+    stop(server);
+    for (size_t i = 0; i < server->calls; i++) {
+        /* Left over where NNG refused to start a send on a stopped aio. */
+        if (server->call[i].io != NULL) {
+            nng_msg_free(nng_aio_get_msg(server->call[i].io));
+        }
+        nng_msg_free(server->call[i].request);
+        nng_aio_free(server->call[i].io);
+        nng_aio_free(server->call[i].work);
+    }
+    pthread_cond_destroy(&server->none_owed);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+}
+
+static bool open_calls(server *s) {
+    for (size_t i = 0; i < s->options.contexts; i++) {
+        server_call *call = &s->call[i];
+        call->server = s;
+        call->index = i;
+        atomic_init(&call->hold, HOLD_DONE);
+        s->calls = i + 1; /* stop and close take a call whose aios are NULL */
+        if (nng_aio_alloc(&call->io, on_io, call) != 0 ||
+            nng_aio_alloc(&call->work, on_work, call) != 0 ||
+            nng_ctx_open(&call->context, s->socket) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The options must be set before listening: connections inherit them when they are made. */
+static int listen_at(server *s, const char *url) {
+    nng_listener listener;
+    int error;
+    if ((error = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ,
+                                     s->options.message_bytes_max + REQUEST_ID_BYTES)) != 0 ||
+        (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
+        (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0 ||
+        (error = nng_listener_create(&listener, s->socket, url)) != 0) {
+        return error;
+    }
+    if (strncmp(url, "ipc:", 4) == 0 &&
+        (error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE)) != 0) {
+        return error;
+    }
+    return nng_listener_start(listener, 0);
+}
+
+static const char *options_fault(const server_options *options) {
+    static const char *const schemes[] = {"ipc://", "tcp://", "inproc://"};
+    bool known = false;
+    for (size_t i = 0; options->url != NULL && i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t length = strlen(schemes[i]);
+        known |= strncmp(options->url, schemes[i], length) == 0 && options->url[length] != '\0';
+    }
+    if (!known) {
+        return "expected an address ipc://PATH, tcp://HOST:PORT or inproc://NAME";
+    }
+    if (options->contexts == 0 || options->contexts > SERVER_CONTEXTS_MAX) {
+        return "contexts: expected 1 to SERVER_CONTEXTS_MAX";
+    }
+    if (options->message_bytes_max == 0 ||
+        options->message_bytes_max > SIZE_MAX - REQUEST_ID_BYTES || options->connections_max == 0 ||
+        options->send_ms < 0) {
+        return "message_bytes_max and connections_max: expected at least 1; send_ms: at least 0";
+    }
+    return NULL;
+}
+
+static const char *listen_fault(int error) {
+    return error == NNG_EADDRINUSE ? "address in use: another daemon listens there"
+                                   : nng_strerror(error);
+}
+
+bool server_open(server **out, const server_options *options, char *error, size_t error_bytes) {
+    *out = NULL;
+    const char *url = options->url != NULL ? options->url : "(none)";
+    const char *fault = options_fault(options);
+    if (fault != NULL) {
+        snprintf(error, error_bytes, "listen at %s: %s", url, fault);
+        return false;
+    }
+    server *s = calloc(1, sizeof *s + options->contexts * sizeof(server_call));
+    if (s == NULL) {
+        snprintf(error, error_bytes, "listen at %s: no memory", url);
+        return false;
+    }
+    s->options = *options;
+    s->options.url = NULL; /* the caller's, not kept */
+    s->options.send_ms = options->send_ms > 0 ? options->send_ms : SERVER_SEND_MS;
+    int code = nng_rep0_open(&s->socket);
+    if (code != 0) {
+        snprintf(error, error_bytes, "listen at %s: %s", url, nng_strerror(code));
+        free(s);
+        return false;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->none_owed, NULL);
+    code = open_calls(s) ? listen_at(s, url) : NNG_ENOMEM;
+    if (code != 0) {
+        snprintf(error, error_bytes, "listen at %s: %s", url, listen_fault(code));
+        server_close(s);
+        return false;
+    }
+    for (size_t i = 0; i < s->calls; i++) {
+        call_receive(&s->call[i]);
+    }
+    *out = s;
+    return true;
+}

@@ -1,0 +1,230 @@
+/*
+ * wire_reply.c - the daemon's reply as the client takes it; hello's is wire_hello.c. The daemon's
+ * bytes are trusted no more than a client's: every length, row and decision is checked before the
+ * caller may index with it.
+ */
+#include "wire_parts.h"
+
+#include <string.h>
+
+enum {
+    REPLY_VALUES_MAX = 4096, /* hello with WIRE_MODELS_MAX models holds about 1,400 */
+    REPLY_ZONE_BYTES = 4096,
+};
+
+enum {
+    KEY_V,
+    KEY_STATUS,
+    KEY_CODE,
+    KEY_MESSAGE,
+    KEY_SCORES,
+    KEY_MEMORY_SCORES,
+    KEY_DECISIONS,
+    KEY_FILL,
+    KEY_POISON_ROWS,
+    KEY_POISON,
+    KEY_POISON_LABELS,
+    KEY_DEGRADED,
+    KEY_KNOWN,
+    KEYS,
+};
+
+static const wire_map_key keys[KEYS] = {
+    [KEY_V] = {"v", WIRE_MAP_UINT},
+    [KEY_STATUS] = {"status", WIRE_MAP_STR},
+    [KEY_CODE] = {"code", WIRE_MAP_STR},
+    [KEY_MESSAGE] = {"message", WIRE_MAP_STR},
+    [KEY_SCORES] = {"scores", WIRE_MAP_BIN},
+    [KEY_MEMORY_SCORES] = {"memory_scores", WIRE_MAP_BIN},
+    [KEY_DECISIONS] = {"decisions", WIRE_MAP_BIN},
+    [KEY_FILL] = {"fill", WIRE_MAP_BIN},
+    [KEY_POISON_ROWS] = {"poison_rows", WIRE_MAP_BIN},
+    [KEY_POISON] = {"poison", WIRE_MAP_BIN},
+    [KEY_POISON_LABELS] = {"poison_labels", WIRE_MAP_BIN},
+    [KEY_DEGRADED] = {"degraded", WIRE_MAP_BOOL},
+    [KEY_KNOWN] = {"known", WIRE_MAP_BOOL},
+};
+
+typedef struct {
+    const msgpack_object *found[KEYS];
+    wire_reply *reply;
+} decoding;
+
+wire_code wire_reply_lacks(char text[WIRE_TEXT_MAX], const char *key) {
+    return wire_refuse(text, WIRE_BAD_MESSAGE, "reply: %s: needed, came none", key);
+}
+
+/* The daemon's line may go to a terminal: what is not printable ASCII becomes '?'. */
+static void copy_line(char text[WIRE_TEXT_MAX], const msgpack_object *line) {
+    size_t length = line->via.str.size;
+    length = length < WIRE_TEXT_MAX - 1 ? length : WIRE_TEXT_MAX - 1;
+    for (size_t i = 0; i < length; i++) {
+        char c = line->via.str.ptr[i];
+        text[i] = c >= ' ' && c <= '~' ? c : '?';
+    }
+    text[length] = '\0';
+}
+
+static wire_code decode_refusal(decoding *d) {
+    wire_reply *reply = d->reply;
+    if (d->found[KEY_CODE] == NULL || d->found[KEY_MESSAGE] == NULL) {
+        return wire_reply_lacks(reply->text, d->found[KEY_CODE] == NULL ? "code" : "message");
+    }
+    reply->code = WIRE_INTERNAL; /* also for a code of a later version */
+    for (wire_code code = WIRE_BAD_MESSAGE; code < WIRE_CODES; code++) {
+        if (wire_map_str_is(d->found[KEY_CODE], wire_code_name(code))) {
+            reply->code = code;
+        }
+    }
+    copy_line(reply->text, d->found[KEY_MESSAGE]);
+    return WIRE_OK;
+}
+
+/* A bin of exactly `expected` bytes; absent is allowed only where `needed` is false. */
+static wire_code decode_bin(decoding *d, int key, bool needed, size_t expected,
+                            const unsigned char **bytes) {
+    const msgpack_object *bin = d->found[key];
+    if (bin == NULL) {
+        return needed ? wire_reply_lacks(d->reply->text, keys[key].name) : WIRE_OK;
+    }
+    if (bin->via.bin.size != expected) {
+        return wire_refuse(d->reply->text, WIRE_BAD_MESSAGE,
+                           "reply: %s: expected %zu bytes, came %u", keys[key].name, expected,
+                           (unsigned)bin->via.bin.size);
+    }
+    *bytes = (const unsigned char *)bin->via.bin.ptr;
+    return WIRE_OK;
+}
+
+static wire_code check_decisions(const wire_reply *reply, char *text) {
+    for (size_t i = 0; i < reply->rows; i++) {
+        if (reply->decisions[i] > WIRE_WARMING) {
+            return wire_refuse(text, WIRE_BAD_MESSAGE,
+                               "reply: decisions[%zu]: expected 0 to %d, came %u", i, WIRE_WARMING,
+                               (unsigned)reply->decisions[i]);
+        }
+    }
+    return WIRE_OK;
+}
+
+static wire_code check_poison_rows(const wire_reply *reply, char *text) {
+    for (size_t i = 0; i < reply->poison_rows_count; i++) {
+        uint32_t row = wire_load_u32(reply->poison_rows + 4 * i);
+        if (row >= reply->rows || (i > 0 && row <= wire_load_u32(reply->poison_rows + 4 * i - 4))) {
+            return wire_refuse(text, WIRE_BAD_MESSAGE,
+                               "reply: poison_rows[%zu]: expected ascending rows below %zu, came "
+                               "%u",
+                               i, reply->rows, (unsigned)row);
+        }
+    }
+    return WIRE_OK;
+}
+
+/* poison_rows comes with exactly one of poison and poison_labels, or none of the three comes. */
+static wire_code decode_poison(decoding *d) {
+    wire_reply *reply = d->reply;
+    const msgpack_object *rows = d->found[KEY_POISON_ROWS];
+    const msgpack_object *poison = d->found[KEY_POISON];
+    int outputs = (poison != NULL) + (d->found[KEY_POISON_LABELS] != NULL);
+    if (outputs != (rows != NULL)) {
+        return wire_refuse(reply->text, WIRE_BAD_MESSAGE,
+                           "reply: poison_rows: expected with one of poison and poison_labels, "
+                           "came %s of them",
+                           outputs == 0   ? "none"
+                           : outputs == 1 ? "only one"
+                                          : "both");
+    }
+    if (rows == NULL) {
+        return WIRE_OK;
+    }
+    size_t row_bytes = rows->via.bin.size;
+    if (row_bytes == 0 || row_bytes % 4 != 0 || row_bytes / 4 > reply->rows) {
+        return wire_refuse(
+            reply->text, WIRE_BAD_MESSAGE,
+            "reply: poison_rows: expected 4 bytes for each of 1 to %zu rows, came %zu", reply->rows,
+            row_bytes);
+    }
+    reply->poison_rows_count = row_bytes / 4;
+    reply->poison_rows = (const unsigned char *)rows->via.bin.ptr;
+    if (poison == NULL) {
+        wire_code code = decode_bin(d, KEY_POISON_LABELS, true, row_bytes, &reply->poison_labels);
+        return code != WIRE_OK ? code : check_poison_rows(reply, reply->text);
+    }
+    if (poison->via.bin.size == 0 || poison->via.bin.size % row_bytes != 0) {
+        return wire_refuse(reply->text, WIRE_BAD_MESSAGE,
+                           "reply: poison: expected a multiple of %zu bytes, came %u", row_bytes,
+                           (unsigned)poison->via.bin.size);
+    }
+    reply->classes = poison->via.bin.size / row_bytes;
+    reply->poison = (const unsigned char *)poison->via.bin.ptr;
+    return check_poison_rows(reply, reply->text);
+}
+
+static wire_code decode_scores(decoding *d, size_t rows) {
+    wire_reply *reply = d->reply;
+    reply->rows = rows;
+    wire_code code;
+    if ((code = decode_bin(d, KEY_SCORES, true, 4 * rows, &reply->scores)) != WIRE_OK ||
+        (code = decode_bin(d, KEY_MEMORY_SCORES, false, 4 * rows, &reply->memory_scores)) !=
+            WIRE_OK ||
+        (code = decode_bin(d, KEY_DECISIONS, true, rows, &reply->decisions)) != WIRE_OK ||
+        (code = decode_bin(d, KEY_FILL, true, 4 * rows, &reply->fill)) != WIRE_OK ||
+        (code = check_decisions(reply, reply->text)) != WIRE_OK) {
+        return code;
+    }
+    reply->degraded = d->found[KEY_DEGRADED] != NULL && d->found[KEY_DEGRADED]->via.boolean;
+    return decode_poison(d);
+}
+
+static wire_code decode_root(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
+                             const msgpack_object *root) {
+    decoding d = {.reply = reply};
+    wire_code code;
+    if ((code = wire_map_pick(d.found, keys, KEYS, &root->via.map, reply->text)) != WIRE_OK ||
+        (code = wire_map_version(d.found[KEY_V], reply->text)) != WIRE_OK) {
+        return code;
+    }
+    const msgpack_object *status = d.found[KEY_STATUS];
+    if (status == NULL) {
+        return wire_reply_lacks(reply->text, "status");
+    }
+    if (wire_map_str_is(status, "error")) {
+        return decode_refusal(&d);
+    }
+    if (!wire_map_str_is(status, "ok")) {
+        return wire_refuse(reply->text, WIRE_BAD_MESSAGE, "reply: status: expected ok or error");
+    }
+    if (op == WIRE_SCORE) {
+        return decode_scores(&d, rows);
+    }
+    if (op == WIRE_HELLO && hello != NULL) {
+        return wire_hello_decode(hello, root, reply->text);
+    }
+    if (op == WIRE_FORGET) {
+        if (d.found[KEY_KNOWN] == NULL) {
+            return wire_reply_lacks(reply->text, "known");
+        }
+        reply->known = d.found[KEY_KNOWN]->via.boolean;
+    }
+    return WIRE_OK;
+}
+
+wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
+                            const void *message, size_t bytes) {
+    memset(reply, 0, sizeof *reply);
+    msgpack_zone zone;
+    if (!msgpack_zone_init(&zone, REPLY_ZONE_BYTES)) {
+        return wire_refuse(reply->text, WIRE_INTERNAL, "no memory to unpack the reply");
+    }
+    msgpack_object root = {.type = MSGPACK_OBJECT_MAP};
+    wire_code code =
+        wire_map_unpack(&root.via.map, &zone, REPLY_VALUES_MAX, message, bytes, reply->text);
+    if (code == WIRE_OK) {
+        code = decode_root(reply, hello, op, rows, &root);
+    }
+    msgpack_zone_destroy(&zone);
+    if (code != WIRE_OK && code != WIRE_INTERNAL) {
+        code = WIRE_BAD_MESSAGE; /* too many values is the daemon's fault, not a refusal of ours */
+    }
+    return code;
+}
