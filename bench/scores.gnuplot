@@ -9,6 +9,7 @@ set title 'Raw ADD score of windows of 16 queries'
 set xlabel 'score (logarithmic)'
 set ylabel 'share of windows'
 set logscale x
+set xtics (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100, 200, 300, 500, 1000, 2000, 5000)
 set key outside right top
 set grid back linecolor rgb '#dddddd'
 file = out.'/histogram.tsv'
