@@ -31,8 +31,6 @@
 
 #include "nuclear.h"
 
-#define MEMORY_NONE UINT32_MAX
-
 typedef struct {
     size_t blocks; /* 1..UINT32_MAX - 1 */
     size_t slots;
