@@ -139,7 +139,3 @@ size_t accounts_held(const accounts *a) {
 uint64_t accounts_evicted(const accounts *a) {
     return a->evicted;
 }
-
-size_t accounts_bytes_per_place(void) {
-    return sizeof(place) + sizeof(uint32_t);
-}

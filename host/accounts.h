@@ -31,6 +31,5 @@ uint32_t accounts_remove(accounts *accounts, const char *name, size_t length);
 
 size_t accounts_held(const accounts *accounts);
 uint64_t accounts_evicted(const accounts *accounts); /* since opening */
-size_t accounts_bytes_per_place(void);
 
 #endif

@@ -1,7 +1,10 @@
 /*
  * adderd.c - the daemon: opens the house, waits for the signal to leave, and closes it in order.
  */
+#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +17,7 @@
 #include "server.h"
 #include "service.h"
 
-enum { ERROR_BYTES = 512 };
+enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
 typedef struct {
     config config;
@@ -34,26 +37,25 @@ static void *owner_main(void *argument) {
 static bool open_service(daemon_state *d, char *error) {
     const config *c = &d->config;
     unsigned char secret[POISON_SECRET_BYTES];
-    if (c->secret_file != NULL && !config_read_secret(c->secret_file, secret, error, ERROR_BYTES)) {
-        return false;
-    }
-    bool opened = service_open(&d->service,
-                               &(service_options){.reference = d->reference,
-                                                  .engine = c->engine,
-                                                  .window_rows = c->window_rows,
-                                                  .memory_rank = c->memory_rank,
-                                                  .half_life_rows = c->half_life_rows,
-                                                  .threads = c->threads,
-                                                  .accounts_max = c->accounts_max,
-                                                  .rows_max = c->rows_max,
-                                                  .queue_rows_max = c->queue_rows_max,
-                                                  .contexts = c->contexts,
-                                                  .policy = {.has_threshold = c->has_threshold,
-                                                             .threshold = c->threshold,
-                                                             .fill_min = c->fill_min},
-                                                  .hard_label = c->hard_label,
-                                                  .secret = c->secret_file ? secret : NULL},
-                               error, ERROR_BYTES);
+    bool opened =
+        c->secret_file == NULL || config_read_secret(c->secret_file, secret, error, ERROR_BYTES);
+    opened = opened && service_open(&d->service,
+                                    &(service_options){.reference = d->reference,
+                                                       .engine = c->engine,
+                                                       .window_rows = c->window_rows,
+                                                       .memory_rank = c->memory_rank,
+                                                       .half_life_rows = c->half_life_rows,
+                                                       .threads = c->threads,
+                                                       .accounts_max = c->accounts_max,
+                                                       .rows_max = c->rows_max,
+                                                       .queue_rows_max = c->queue_rows_max,
+                                                       .contexts = c->contexts,
+                                                       .policy = {.has_threshold = c->has_threshold,
+                                                                  .threshold = c->threshold,
+                                                                  .fill_min = c->fill_min},
+                                                       .hard_label = c->hard_label,
+                                                       .secret = c->secret_file ? secret : NULL},
+                                    error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     return opened;
 }
@@ -76,6 +78,10 @@ static void announce(const daemon_state *d) {
     log_line(LOG_INFO, "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s, window %zu",
              d->reference->model, r->dim, r->classes, r->rank, c->listen,
              service_engine(d->service), c->window_rows);
+    if (service_rows_max(d->service) < c->rows_max) {
+        log_line(LOG_WARNING, "requests are limited to %zu rows, as many as accounts",
+                 service_rows_max(d->service));
+    }
     if (c->has_threshold) {
         log_line(LOG_INFO, "a window of %zu rows or more scoring above %.6g is poisoned",
                  c->fill_min, c->threshold);
@@ -87,16 +93,25 @@ static void announce(const daemon_state *d) {
     }
 }
 
-/* Signals are taken by sigwait alone, so every thread, NNG's too, must be born with them blocked.
- */
-static sigset_t block_signals(void) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+/* OpenBLAS starts its threads before main, with every signal open, so blocking and sigwait cannot
+ * keep a signal from them: a handler can. It may run on any thread; sem_post is allowed in it, and
+ * what it posts must be global. */
+static sem_t leave;
+
+static void on_signal(int number) {
+    (void)number;
+    int error = errno;
+    sem_post(&leave);
+    errno = error;
+}
+
+static void catch_signals(void) {
+    sem_init(&leave, 0, 0);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    return set;
 }
 
 static bool open_all(daemon_state *d, char *error) {
@@ -120,8 +135,7 @@ static void close_all(daemon_state *d) {
 int main(int argc, char **argv) {
     daemon_state d = {0};
     char error[ERROR_BYTES];
-    int signal_number;
-    sigset_t signals = block_signals();
+    catch_signals();
     config_parse(&d.config, argc, argv);
     if (!open_all(&d, error)) {
         log_line(LOG_ERROR, "%s", error);
@@ -134,7 +148,8 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     announce(&d);
-    sigwait(&signals, &signal_number);
+    while (sem_wait(&leave) != 0) {
+    }
     log_line(LOG_INFO, "ending: answering what was accepted");
     service_end(d.service);
     pthread_join(d.owner, NULL);

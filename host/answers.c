@@ -3,6 +3,7 @@
  */
 #include "answers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,6 +98,7 @@ answer *answers_put(answers *a, answer_key key, uint64_t digest, size_t rows) {
 }
 
 void answers_drop_newest(answers *a) {
+    assert(a->entry_new > a->entry_old);
     entry *e = entry_at(a, --a->entry_new);
     HASH_DELETE(hh, a->table, e);
     a->row_new = e->row_first;

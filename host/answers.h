@@ -32,7 +32,7 @@ typedef struct {
     answer_key key;
     uint64_t digest; /* of what was asked: the same seq for another request is an error */
     size_t rows;
-    answer_row *row; /* [rows], owned by the table; valid until the next answers_put */
+    answer_row *row; /* [rows], owned by the table; valid until an answers_put needs the room */
     bool pending;    /* put, but its rows are not written yet */
 } answer;
 

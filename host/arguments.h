@@ -1,5 +1,5 @@
 /*
- * arguments.h - numbers on a command line, for argp parsers: a bad one ends with one line and
+ * arguments.h - numbers on a command line, for argp parsers: a bad one ends with argp's error and
  * exit 2.
  */
 #ifndef ADDER_ARGUMENTS_H

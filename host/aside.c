@@ -7,38 +7,50 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-static int create_new(const char *path) {
-    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+enum { TRIES = 16 };
+
+/* A name of its own beside `path`: process numbers will not do, since two containers that share a
+ * folder may both be number 1. */
+static bool create_beside(aside *file) {
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t random;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random ||
+            asprintf(&file->temporary, "%s.tmp.%016" PRIx64, file->path, random) < 0) {
+            file->temporary = NULL;
+            return false;
+        }
+        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file->fd >= 0) {
+            return true;
+        }
+        int why = errno;
+        free(file->temporary); /* it is not ours to remove */
+        file->temporary = NULL;
+        errno = why;
+        if (why != EEXIST) {
+            return false;
+        }
+    }
+    return false;
 }
 
 bool aside_open(aside *file, const char *path) {
     *file = (aside){.fd = -1, .path = strdup(path)};
-    if (file->path == NULL) {
-        goto fail;
-    }
-    if (asprintf(&file->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
-        file->temporary = NULL;
-        goto fail;
-    }
-    file->fd = create_new(file->temporary);
-    if (file->fd < 0 && errno == EEXIST) {
-        /* Only a dead process with our number can have left it. */
-        unlink(file->temporary);
-        file->fd = create_new(file->temporary);
-    }
-    if (file->fd >= 0) {
+    if (file->path != NULL && create_beside(file)) {
         return true;
     }
-fail:
-    free(file->temporary);
+    int why = errno;
     free(file->path);
     *file = (aside){0};
+    errno = why;
     return false;
 }
 

@@ -5,11 +5,15 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "engine.h"
+#include "log.h"
 #include "server.h"
 #include "service.h"
 
@@ -22,7 +26,6 @@ enum {
     QUEUE_ROWS_MAX = 1 << 26,
 };
 
-#define HALF_LIFE_MAX 1e15
 #define THRESHOLD_MAX 1e30
 
 enum {
@@ -49,7 +52,8 @@ static const struct argp_option options[] = {
     {"listen", KEY_LISTEN, "URL", 0, "ipc://PATH or tcp://HOST:PORT (needed)", 1},
     {"window", KEY_WINDOW, "ROWS", 0, "rows of an account that are scored together", 2},
     {"threshold", KEY_THRESHOLD, "SCORE", 0, "a window's score above this is malicious", 2},
-    {"min-fill", KEY_FILL_MIN, "ROWS", 0, "a window of fewer rows is warming (the window)", 2},
+    {"min-fill", KEY_FILL_MIN, "ROWS", 0,
+     "a window of fewer rows is warming (and at most: the window)", 2},
     {"memory-rank", KEY_MEMORY_RANK, "Q", 0, "leading dimensions of the memory; 0 is off", 2},
     {"half-life", KEY_HALF_LIFE, "ROWS", 0, "of the memory; 0 never forgets", 2},
     {"output", KEY_OUTPUT, "KIND", 0, "poison is soft (probabilities, default) or hard (a label)",
@@ -58,7 +62,7 @@ static const struct argp_option options[] = {
      3},
     {"max-accounts", KEY_ACCOUNTS, "N", 0, "accounts held; the least recently used goes (16384)",
      4},
-    {"max-rows", KEY_ROWS, "N", 0, "rows of a request (8192)", 4},
+    {"max-rows", KEY_ROWS, "N", 0, "rows of a request, at most the accounts (8192)", 4},
     {"max-queue-rows", KEY_QUEUE_ROWS, "N", 0, "rows that may wait; more is overloaded (65536)", 4},
     {"contexts", KEY_CONTEXTS, "N", 0, "requests at once (32)", 4},
     {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (1024)", 4},
@@ -117,7 +121,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         c->threads = arguments_count(state, "threads", value, 0, ENGINE_THREADS_MAX);
         break;
     case KEY_HALF_LIFE:
-        c->half_life_rows = arguments_number(state, "half-life", value, 0.0, HALF_LIFE_MAX);
+        c->half_life_rows =
+            arguments_number(state, "half-life", value, 0.0, REFERENCE_HALF_LIFE_MAX);
         break;
     case KEY_THRESHOLD:
         c->threshold = arguments_number(state, "threshold", value, 0.0, THRESHOLD_MAX);
@@ -182,19 +187,31 @@ void config_complete(config *c, const reference *reference) {
     }
 }
 
+/* Takes the whole of an open file when it is a plain one of just the right length. */
+static bool read_secret(int fd, unsigned char secret[POISON_SECRET_BYTES], bool *open_to_others) {
+    struct stat facts;
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size != POISON_SECRET_BYTES) {
+        return false;
+    }
+    *open_to_others = (facts.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+    return read(fd, secret, POISON_SECRET_BYTES) == POISON_SECRET_BYTES;
+}
+
 bool config_read_secret(const char *path, unsigned char secret[POISON_SECRET_BYTES], char *error,
                         size_t error_bytes) {
-    unsigned char extra;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
+    bool open_to_others = false;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not hold the start */
+    if (fd < 0) {
         snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
         return false;
     }
-    bool whole = fread(secret, 1, POISON_SECRET_BYTES, file) == POISON_SECRET_BYTES &&
-                 fread(&extra, 1, 1, file) == 0;
-    fclose(file);
+    bool whole = read_secret(fd, secret, &open_to_others);
+    close(fd);
     if (!whole) {
-        snprintf(error, error_bytes, "%s: expected exactly %d bytes", path, POISON_SECRET_BYTES);
+        snprintf(error, error_bytes, "%s: expected a file of exactly %d bytes", path,
+                 POISON_SECRET_BYTES);
+    } else if (open_to_others) {
+        log_line(LOG_WARNING, "%s: others than its owner may open the secret; chmod 600", path);
     }
     return whole;
 }

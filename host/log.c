@@ -3,11 +3,12 @@
  */
 #include "log.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LINE_BYTES_MAX = 1024 };
+enum { LINE_BYTES_MAX = PATH_MAX + 1024 };
 
 void log_line(log_level level, const char *format, ...) {
     static const char *const name[] = {"", "warning: ", "error: "};

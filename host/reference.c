@@ -254,7 +254,23 @@ bool reference_load(reference **out, const char *directory, char *error, size_t 
     return good;
 }
 
-/* Makes the directory, or finds it empty or a reference already. */
+/* What a save that was cut off leaves behind may be replaced: our files, and asides of them. */
+static bool is_ours(const char *name) {
+    static const char *const ours[] = {"mean.npy", "factor.npy", "trace.npy", json_name};
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        size_t length = strlen(ours[i]);
+        if (strncmp(name, ours[i], length) == 0 &&
+            (name[length] == '\0' || strncmp(name + length, ".tmp.", 5) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Makes the directory, or finds it empty, a reference already, or what is left of one. */
 static bool prepare_directory(const char *directory, bool *made, char *error, size_t error_bytes) {
     *made = mkdir(directory, 0777) == 0;
     if (*made && aside_sync_parent(directory)) {
@@ -269,17 +285,16 @@ static bool prepare_directory(const char *directory, bool *made, char *error, si
         return reference_fail(error, error_bytes, "%s: cannot open the directory: %s", directory,
                               strerror(errno));
     }
-    bool empty = true;
+    bool foreign = false;
     bool is_reference = false;
     for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        const char *name = entry->d_name;
-        empty = empty && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0);
-        is_reference = is_reference || strcmp(name, json_name) == 0;
+        foreign = foreign || !is_ours(entry->d_name);
+        is_reference = is_reference || strcmp(entry->d_name, json_name) == 0;
     }
     closedir(entries);
-    if (!empty && !is_reference) {
+    if (foreign && !is_reference) {
         return reference_fail(error, error_bytes,
-                              "%s: is not empty and holds no %s; a new, an empty or a reference "
+                              "%s: holds other files and no %s; a new, an empty or a reference "
                               "directory expected",
                               directory, json_name);
     }

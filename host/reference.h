@@ -58,7 +58,8 @@ typedef struct {
     engine_reference statistics; /* arrays owned by the reference */
 } reference;
 
-/* Each returns false with one line in error and leaves *out NULL / the directory as it was. */
+/* Each returns false with one line in error and leaves *out NULL / the directory as it was; only a
+ * failure between two renames leaves one that cannot be loaded, and can be saved to again. */
 bool reference_load(reference **out, const char *directory, char *error, size_t error_bytes);
 /* The directory is made, or is empty, or holds a reference.json and is replaced file by file; other
  * directories are refused. All files are on the disk before the first is renamed, and the old

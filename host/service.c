@@ -1,5 +1,6 @@
 /*
- * service.c - see service.h. Read service_step downward from the end of this file.
+ * service.c - see service.h. The way of a request is easiest read from service_step, at the end,
+ * up.
  */
 #include "service.h"
 
@@ -29,7 +30,8 @@ struct service {
     service_options options;
     wire_limits limits;
     size_t message_bytes_max;
-    time_t started;
+    size_t poison_rows_max; /* of a request that wants poison */
+    struct timespec started;
     reply_facts reply;
     unsigned char digest_key[crypto_shorthash_KEYBYTES];
     queue *queue;
@@ -54,7 +56,10 @@ static bool open_parts(service *s) {
     const service_options *o = &s->options;
     s->queue = queue_open(o->contexts, o->queue_rows_max);
     s->accounts = accounts_open(o->accounts_max);
-    s->answers = answers_open(ANSWERS_ROWS_MAX > o->rows_max ? ANSWERS_ROWS_MAX : o->rows_max);
+    /* Twice a batch's rows: those of an answer do not wrap around, so as many may be skipped, and
+     * no answer of a batch may be dropped for a later one. */
+    s->answers =
+        answers_open(ANSWERS_ROWS_MAX > 2 * o->rows_max ? ANSWERS_ROWS_MAX : 2 * o->rows_max);
     s->batch = batch_open(o->rows_max, o->accounts_max, o->window_rows);
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
     s->slots = calloc(o->rows_max, sizeof *s->slots);
@@ -109,7 +114,10 @@ bool service_open(service **out, const service_options *options, char *error, si
     size_t row_bytes = statistics->dim * sizeof(float) + sizeof(uint32_t) +
                        2 * (WIRE_ACCOUNT_BYTES_MAX + 3); /* account and group with their headers */
     s->message_bytes_max = s->options.rows_max * row_bytes + MESSAGE_SLACK_BYTES;
-    s->started = time(NULL);
+    clock_gettime(CLOCK_MONOTONIC, &s->started);
+    s->poison_rows_max = options->hard_label
+                             ? SIZE_MAX
+                             : SERVICE_POISON_BYTES_MAX / (sizeof(float) * statistics->classes);
     poison_init(&s->reply.poison, options->secret);
     crypto_shorthash_keygen(s->digest_key);
     if (!open_engine(s, error, error_bytes)) {
@@ -150,6 +158,10 @@ void service_close(service *s) {
     free(s);
 }
 
+size_t service_rows_max(const service *s) {
+    return s->options.rows_max;
+}
+
 size_t service_message_bytes_max(const service *s) {
     return s->message_bytes_max;
 }
@@ -166,6 +178,13 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     r->call = call;
     r->code = wire_decode_request(&r->wire, r->scratch, &s->limits, message, bytes, r->text);
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
+        return true;
+    }
+    if (r->wire.want_poison && r->wire.rows > s->poison_rows_max) {
+        r->code = WIRE_TOO_LARGE;
+        snprintf(r->text, sizeof r->text,
+                 "accounts: expected at most %zu where poison of %zu classes is wanted, came %zu",
+                 s->poison_rows_max, s->limits.classes, r->wire.rows);
         return true;
     }
     if (r->wire.identified) {
@@ -186,6 +205,8 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
 
 static wire_hello hello_of(service *s) {
     const service_options *o = &s->options;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
     wire_hello hello = {
         .version = ADDER_VERSION,
         .degraded = s->facts.degraded,
@@ -195,7 +216,7 @@ static wire_hello hello_of(service *s) {
         .accounts = atomic_load(&s->accounts_held),
         .rows = atomic_load(&s->rows_scored),
         .requests = atomic_load(&s->requests),
-        .uptime_s = difftime(time(NULL), s->started),
+        .uptime_s = (double)(now.tv_sec - s->started.tv_sec),
         .models = 1,
     };
     snprintf(hello.engine, sizeof hello.engine, "%s", s->facts.name);
@@ -346,6 +367,7 @@ static void carry_out(service *s, request **requests, size_t count) {
     }
     for (size_t i = 0; i < count; i++) {
         if (status == ENGINE_OK) {
+            atomic_fetch_add(&s->rows_scored, requests[i]->wire.rows);
             decide(s, requests[i]);
         } else {
             request_refuse(requests[i], WIRE_INTERNAL, engine_status_text(status));
@@ -356,7 +378,6 @@ static void carry_out(service *s, request **requests, size_t count) {
             answers_drop_newest(s->answers); /* all of them are the newest, and all go */
         }
     }
-    atomic_fetch_add(&s->rows_scored, rows->rows);
 }
 
 /* Carries out as many of these requests as fit one batch; returns how many it finished. */

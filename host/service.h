@@ -19,7 +19,13 @@
 #include "reference.h"
 #include "server.h"
 
-enum { SERVICE_ROWS_DEFAULT = 8192, SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT = 16 };
+enum {
+    SERVICE_ROWS_DEFAULT = 8192,
+    SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT = 16,
+    /* Of poison in one reply: half of what a client takes unless told otherwise. A reply that its
+     * peer refuses would be asked for, and made, again and again. */
+    SERVICE_POISON_BYTES_MAX = 128 << 20,
+};
 
 typedef struct {
     const reference *reference; /* borrowed until service_close */
@@ -29,7 +35,7 @@ typedef struct {
     double half_life_rows;
     size_t threads;        /* 0: all cores */
     size_t accounts_max;   /* least recently used goes first */
-    size_t rows_max;       /* of a request; at most accounts_max are accepted */
+    size_t rows_max;       /* of a request; cut to accounts_max */
     size_t queue_rows_max; /* waiting; past it: overloaded */
     size_t contexts;       /* requests at once */
     policy policy;
@@ -42,6 +48,8 @@ typedef struct service service;
 bool service_open(service **out, const service_options *options, char *error, size_t error_bytes);
 void service_close(service *service); /* NULL is allowed; no call may be running */
 
+/* Rows of a request that are in force. */
+size_t service_rows_max(const service *service);
 /* The longest message that can hold a request of rows_max rows. */
 size_t service_message_bytes_max(const service *service);
 const char *service_engine(const service *service);

@@ -16,17 +16,18 @@ typedef struct {
 
 struct blocks {
     block *block;   /* [count] */
-    uint32_t *hash; /* [hash_mask + 1] first block of a chain */
-    size_t hash_mask;
+    uint32_t *hash; /* [1 << hash_bits] first block of a chain */
+    unsigned hash_bits;
     uint32_t *slot_first; /* [slots] */
     uint32_t oldest, newest;
     size_t unheld;
 };
 
 static uint32_t *bucket_of(const blocks *b, uint32_t slot, uint32_t class_index) {
-    /* Both numbers are our own, not a peer's, so a plain multiplicative hash will do. */
-    uint64_t key = ((uint64_t)slot << 32 | class_index) * 0x9e3779b97f4a7c15u;
-    return &b->hash[(size_t)(key >> 20) & b->hash_mask];
+    /* Both numbers are our own, not a peer's, so multiplicative hashing will do; of the product
+     * only the top bits depend on both. */
+    uint64_t product = ((uint64_t)slot << 32 | class_index) * 0x9e3779b97f4a7c15u;
+    return &b->hash[product >> (64 - b->hash_bits)];
 }
 
 /* ---- the order of use ---- */
@@ -60,11 +61,11 @@ blocks *blocks_open(size_t count, size_t slots) {
     if (b == NULL) {
         return NULL;
     }
-    size_t buckets = 1;
-    while (buckets < count) {
-        buckets *= 2;
+    b->hash_bits = 1;
+    while ((size_t)1 << b->hash_bits < count) {
+        b->hash_bits++;
     }
-    b->hash_mask = buckets - 1;
+    size_t buckets = (size_t)1 << b->hash_bits;
     b->block = calloc(count, sizeof *b->block);
     b->hash = calloc(buckets, sizeof *b->hash);
     b->slot_first = calloc(slots, sizeof *b->slot_first);
@@ -175,6 +176,18 @@ uint32_t blocks_class(const blocks *b, uint32_t index) {
 
 size_t blocks_free(const blocks *b) {
     return b->unheld;
+}
+
+size_t blocks_longest_chain(const blocks *b) {
+    size_t longest = 0;
+    for (size_t i = 0; i < (size_t)1 << b->hash_bits; i++) {
+        size_t length = 0;
+        for (uint32_t at = b->hash[i]; at != BLOCKS_NONE; at = b->block[at].hash_next) {
+            length++;
+        }
+        longest = length > longest ? length : longest;
+    }
+    return longest;
 }
 
 size_t blocks_bytes_each(void) {

@@ -32,6 +32,8 @@ uint32_t blocks_next(const blocks *blocks, uint32_t index);
 uint32_t blocks_class(const blocks *blocks, uint32_t index);
 
 size_t blocks_free(const blocks *blocks); /* how many nobody holds */
+/* The most steps that a find can take; visits the whole table. */
+size_t blocks_longest_chain(const blocks *blocks);
 size_t blocks_bytes_each(void);
 
 #endif

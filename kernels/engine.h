@@ -10,8 +10,10 @@
  *     s = |x - m_c|^2,   y = F_c^T (x - m_c),   S_c = F_c F_c^T,   Y_c = rows y less their mean
  *
  * Precision: relative error of a window's score at most 1e-5 against float64, of a memory's 1e-4
- * for as long as it weighs at most 100,000 rows (memory.h). Batching never changes a score by more
- * than float32 rounding of the projection (below 1e-6).
+ * for as long as it weighs at most 100,000 rows (memory.h). A score is a difference: where it is
+ * below 4 % of the smallest tr S_c, the error is at most 4e-7 (a memory's 4e-6) of that. Features
+ * smaller than 1e-19 underflow when squared. Batching never changes a score by more than float32
+ * rounding of the projection (below 1e-6).
  *
  * Threads: one engine belongs to one thread at a time; it may use threads of its own inside a call.
  * Errors: functions that can fail return an engine_status; engine_open also writes one line of
@@ -40,7 +42,8 @@ typedef enum {
     ENGINE_NO_MEMORY,
     ENGINE_BUSY,     /* submit: all places in flight are taken; collect first */
     ENGINE_EMPTY,    /* collect: nothing in flight */
-    ENGINE_INTERNAL, /* an eigensolver did not converge, a device was lost */
+    ENGINE_INTERNAL, /* an eigensolver did not converge (of a window: nothing changed; of a memory:
+                      * its rows are in), a device was lost */
 } engine_status;
 
 typedef enum { ENGINE_F32, ENGINE_F16, ENGINE_BF16 } engine_dtype;

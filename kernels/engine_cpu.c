@@ -1,9 +1,8 @@
 /*
  * engine_cpu.c - the CPU engine: the order in which a batch is worked off, and nothing else.
  *
- *     project all rows (by class) -> reserve memory blocks (one thread, row order)
- *       -> score every observation's window (by observation)
- *       -> memories and rings (by slot)
+ *     project all rows (by class) -> score every observation's window (by observation)
+ *       -> reserve memory blocks (one thread, row order) -> rings and memories (by slot)
  */
 #include "engine_ops.h"
 
@@ -162,7 +161,7 @@ fail:
     return ENGINE_NO_MEMORY;
 }
 
-/* Chains the observations of each slot in their order, and gives every row its memory block. */
+/* Chains the observations of each slot in their order. */
 static void plan(cpu *e) {
     const engine_batch *batch = e->batch;
     e->slots = 0;
@@ -186,14 +185,10 @@ static void plan(cpu *e) {
     }
 }
 
-static void reserve_blocks(cpu *e) {
-    const engine_batch *batch = e->batch;
-    for (size_t o = 0; e->memory != NULL && o < batch->observations; o++) {
-        const engine_observation *observation = &batch->observation[o];
-        for (uint32_t i = 0; i < observation->row_count; i++) {
-            uint32_t row = observation->row_first + i;
-            e->block[row] = memory_reserve(e->memory, observation->slot, batch->classes[row]);
-        }
+static void reserve_blocks(cpu *e, const engine_observation *observation) {
+    for (uint32_t i = 0; i < observation->row_count; i++) {
+        uint32_t row = observation->row_first + i;
+        e->block[row] = memory_reserve(e->memory, observation->slot, e->batch->classes[row]);
     }
 }
 
@@ -233,23 +228,45 @@ static void score_task(void *context, size_t o, size_t thread) {
     }
 }
 
+/* Puts the observation's rows into ring and memory, and scores the memory. */
+static void remember(cpu *e, size_t o, size_t thread) {
+    const engine_observation *observation = &e->batch->observation[o];
+    for (uint32_t i = 0; i < observation->row_count; i++) {
+        uint32_t row = observation->row_first + i;
+        window_row projected = row_of(e, row);
+        windows_append(e->windows, observation->slot, projected);
+        if (e->memory != NULL) {
+            memory_add(e->memory, observation->slot, e->block[row], projected.s, projected.y);
+        }
+    }
+    if (e->memory != NULL && !memory_score(e->memory, observation->slot, e->memory_scratch[thread],
+                                           &e->batch->results[o].memory_score)) {
+        atomic_store(&e->failed, true);
+    }
+}
+
 static void slot_task(void *context, size_t task, size_t thread) {
     cpu *e = context;
     for (uint32_t o = e->slot_first[task]; o != NO_OBSERVATION; o = e->later[o]) {
-        const engine_observation *observation = &e->batch->observation[o];
-        for (uint32_t i = 0; i < observation->row_count; i++) {
-            uint32_t row = observation->row_first + i;
-            window_row projected = row_of(e, row);
-            windows_append(e->windows, observation->slot, projected);
-            if (e->memory != NULL) {
-                memory_add(e->memory, observation->slot, e->block[row], projected.s, projected.y);
-            }
+        remember(e, o, thread);
+    }
+}
+
+/* Where the pool may run out in this batch, a block that one observation takes may be another's:
+ * then they come one after another, so that batching changes nothing. */
+static void remember_all(cpu *e, pool *pool) {
+    const engine_batch *batch = e->batch;
+    bool scarce = e->memory != NULL && memory_free(e->memory) < batch->rows;
+    for (size_t o = 0; o < batch->observations; o++) {
+        if (e->memory != NULL) {
+            reserve_blocks(e, &batch->observation[o]);
         }
-        if (e->memory != NULL &&
-            !memory_score(e->memory, observation->slot, e->memory_scratch[thread],
-                          &e->batch->results[o].memory_score)) {
-            atomic_store(&e->failed, true);
+        if (scarce) {
+            remember(e, o, 0);
         }
+    }
+    if (!scarce) {
+        pool_run(pool, e->slots, slot_task, e);
     }
 }
 
@@ -263,9 +280,10 @@ static engine_status cpu_submit(void *state, const engine_batch *batch) {
     atomic_store(&e->failed, false);
     plan(e);
     project_batch(e->project, pool, batch, e->dtype);
-    reserve_blocks(e);
     pool_run(pool, batch->observations, score_task, e);
-    pool_run(pool, e->slots, slot_task, e);
+    if (!atomic_load(&e->failed)) {
+        remember_all(e, pool);
+    }
     e->waiting = true;
     return ENGINE_OK;
 }

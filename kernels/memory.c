@@ -320,6 +320,10 @@ bool memory_import(memory *m, uint32_t slot, const unsigned char *bytes, size_t 
     return true;
 }
 
+size_t memory_free(const memory *m) {
+    return blocks_free(m->blocks);
+}
+
 size_t memory_bytes_per_block(const memory *m) {
     return blocks_bytes_each() + sizeof(sums) + m->triangle * sizeof(float);
 }

@@ -64,6 +64,7 @@ bool memory_import_valid(const memory *memory, const unsigned char *bytes, size_
 /* Adds valid bytes. False, and nothing changed, when the pool has too few free blocks. */
 bool memory_import(memory *memory, uint32_t slot, const unsigned char *bytes, size_t used);
 
+size_t memory_free(const memory *memory); /* blocks that nobody holds */
 size_t memory_bytes_per_block(const memory *memory);
 
 #endif

@@ -163,10 +163,16 @@ Test(reference, saving_takes_a_new_an_empty_or_a_reference_directory_and_no_othe
     cr_assert(reference_load(&loaded, directory, fixture_error, FIXTURE_ERROR_BYTES));
     expect_equal(second, loaded);
 
+    /* What a save leaves behind that was cut off between two renames. */
     cr_assert_eq(unlink(fixture_path("ref/reference.json")), 0);
-    cr_assert_not(reference_save(first, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
-    fixture_expect_error("not empty");
-    cr_assert_eq(fixture_entries("ref"), 3);
+    cr_assert(reference_save(second, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
+    cr_assert_eq(fixture_entries("ref"), 4);
+
+    cr_assert_eq(mkdir(fixture_path("other"), 0700), 0);
+    cr_assert_eq(mkdir(fixture_path("other/mean.npy.old"), 0700), 0);
+    cr_assert_not(reference_save(first, fixture_path("other"), fixture_error, FIXTURE_ERROR_BYTES));
+    fixture_expect_error("holds other files");
+    cr_assert_eq(fixture_entries("other"), 1);
     cr_assert_not(
         reference_save(first, fixture_path("ref/mean.npy"), fixture_error, FIXTURE_ERROR_BYTES));
     fixture_expect_error("mean.npy");

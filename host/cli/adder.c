@@ -46,6 +46,15 @@ static void print_help(FILE *out) {
     fprintf(out, "\nadder COMMAND --help tells more.\n");
 }
 
+/* What was printed may not have arrived: a full disk is a failure too. */
+static int finish(int status, const char *title) {
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "%s: cannot write to standard output\n", title);
+        return CLI_EXIT_FAILURE;
+    }
+    return status;
+}
+
 int main(int argc, char **argv) {
     argp_err_exit_status = CLI_EXIT_USAGE;
     if (sodium_init() < 0) {
@@ -59,7 +68,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; argc >= 2 && i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
             argv[1] = commands[i].title;
-            return commands[i].run(argc - 1, argv + 1);
+            return finish(commands[i].run(argc - 1, argv + 1), commands[i].title);
         }
     }
     fprintf(stderr, "adder: %s; adder --help lists the commands\n",

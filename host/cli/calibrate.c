@@ -15,7 +15,7 @@
 #include "reference.h"
 #include "sampling.h"
 
-enum { WINDOWS_MAX = 10000000, WINDOWS_DEFAULT = 20000, TAIL_WINDOWS = 50 };
+enum { WINDOWS_MAX = 10000000, WINDOWS_DEFAULT = 20000, TAIL_WINDOWS = 50, APART_MIN = 50 };
 
 typedef struct {
     const char *reference;
@@ -89,6 +89,11 @@ static bool measure(const calibrate_options *o, const reference *reference, cons
                      : enough > WINDOWS_DEFAULT ? enough
                                                 : WINDOWS_DEFAULT;
     size_t window_rows = o->window_rows != 0 ? o->window_rows : reference->window_rows;
+    if ((double)windows * o->fpr < 1.0) {
+        snprintf(error, CLI_ERROR_BYTES, "--windows: expected at least 1 / fpr (%.0f), came %zu",
+                 ceil(1.0 / o->fpr), windows);
+        return false;
+    }
     double *scores = calloc(windows, sizeof *scores);
     sampling_plan plan = {.reference = reference,
                           .window_rows = window_rows,
@@ -102,6 +107,13 @@ static bool measure(const calibrate_options *o, const reference *reference, cons
     bool scored = sampling_scores(&plan, data, scores, error, CLI_ERROR_BYTES);
     if (scored) {
         sampling_sort(scores, windows);
+        if (data->rows / window_rows < APART_MIN) {
+            cli_progress_clear();
+            fprintf(stderr,
+                    "adder calibrate: warning: only %zu windows of %zu rows share no row; "
+                    "the threshold is uncertain, give it more honest queries\n",
+                    data->rows / window_rows, window_rows);
+        }
         *found = (reference_threshold){.window_rows = window_rows,
                                        .fpr = o->fpr,
                                        .threshold = sampling_upper(scores, windows, o->fpr),

@@ -3,7 +3,8 @@
  */
 #include "dataset.h"
 
-#include <glob.h>
+#include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,8 @@ static bool read_row(dataset *data, size_t row, const npy *embeddings, const npy
         double value = npy_float(embeddings, source * data->dim + j);
         if (!(fabs(value) <= (double)WIRE_VALUE_MAX)) {
             snprintf(error, error_bytes,
-                     "%s: row %zu column %zu: expected a finite number, came %g", files->embeddings,
-                     source, j, value);
+                     "%s: row %zu column %zu: expected a finite number of at most %g, came %g",
+                     files->embeddings, source, j, (double)WIRE_VALUE_MAX, value);
             return false;
         }
         data->embeddings[row * data->dim + j] = (float)value;
@@ -129,44 +130,116 @@ const float *dataset_row(const dataset *data, size_t row) {
     return data->embeddings + row * data->dim;
 }
 
-/* Fills in the pair of an embeddings path; false when its classes are not there. */
-static bool pair_of(dataset_pair *pair, const char *path) {
-    const char *file = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-    const char *mark = strstr(file, ".emb");
-    char pattern[DATASET_PATH_MAX];
-    glob_t found = {0};
-    size_t name = (size_t)(mark - file);
-    size_t stem = (size_t)(mark - path);
-    if (name == 0 || name >= sizeof pair->name || strlen(path) >= sizeof pair->embeddings) {
+/* The part of a name before `mark`, when ".npy" ends it; 0 when it is another kind of name. */
+static size_t stem_of(const char *name, const char *mark) {
+    const char *at = strstr(name, mark);
+    size_t length = strlen(name);
+    bool npy = length > 4 && strcmp(name + length - 4, ".npy") == 0;
+    return at != NULL && npy ? (size_t)(at - name) : 0;
+}
+
+/* A directory's names, sorted. */
+typedef struct {
+    struct dirent **entry;
+    int count;
+} listing;
+
+static bool listing_open(listing *l, const char *directory, char *error, size_t error_bytes) {
+    l->count = scandir(directory, &l->entry, NULL, alphasort);
+    if (l->count < 0) {
+        snprintf(error, error_bytes, "%.512s: %s", directory, strerror(errno));
+    }
+    return l->count >= 0;
+}
+
+static void listing_close(listing *l) {
+    for (int i = 0; i < l->count; i++) {
+        free(l->entry[i]);
+    }
+    free(l->entry);
+}
+
+/* The one name of predictions that goes with a stem, or NULL with an error. */
+static const char *predictions_of(const listing *l, const char *embeddings, size_t stem,
+                                  char *error, size_t error_bytes) {
+    const char *found = NULL;
+    int count = 0;
+    for (int i = 0; i < l->count; i++) {
+        const char *name = l->entry[i]->d_name;
+        if (stem_of(name, ".pred") == stem && strncmp(name, embeddings, stem) == 0) {
+            found = name;
+            count++;
+        }
+    }
+    if (count != 1) {
+        snprintf(error, error_bytes, "%.256s: expected one %.*s.pred*.npy beside it, came %d",
+                 embeddings, (int)stem, embeddings, count);
+    }
+    return count == 1 ? found : NULL;
+}
+
+static bool pair_of(dataset_pair *pair, const char *directory, const char *embeddings,
+                    const char *classes, size_t stem, char *error, size_t error_bytes) {
+    int length =
+        snprintf(pair->embeddings, sizeof pair->embeddings, "%s/%s", directory, embeddings);
+    int other = snprintf(pair->classes, sizeof pair->classes, "%s/%s", directory, classes);
+    if (stem >= sizeof pair->name || length >= (int)sizeof pair->embeddings ||
+        other >= (int)sizeof pair->classes) {
+        snprintf(error, error_bytes, "%.256s: expected a shorter path", embeddings);
         return false;
     }
-    snprintf(pattern, sizeof pattern, "%.*s.pred*.npy", (int)stem, path);
-    bool one = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1 &&
-               strlen(found.gl_pathv[0]) < sizeof pair->classes;
-    if (one) {
-        snprintf(pair->name, sizeof pair->name, "%.*s", (int)name, file);
-        strcpy(pair->embeddings, path);
-        strcpy(pair->classes, found.gl_pathv[0]);
+    /* The name is printed and written as JSON, a file's name may be any bytes. */
+    for (size_t i = 0; i < stem; i++) {
+        bool plain = embeddings[i] > ' ' && embeddings[i] <= '~';
+        pair->name[i] = (char)(plain ? embeddings[i] : '?');
     }
-    globfree(&found);
-    return one;
+    pair->name[stem] = '\0';
+    return true;
+}
+
+static size_t find_in(dataset_pair *pairs, const char *directory, const char *prefix, char *error,
+                      size_t error_bytes) {
+    listing l;
+    size_t count = 0;
+    bool fine = listing_open(&l, directory, error, error_bytes);
+    for (int i = 0; fine && i < l.count; i++) {
+        const char *name = l.entry[i]->d_name;
+        size_t stem = stem_of(name, ".emb");
+        if (stem == 0 || strncmp(name, prefix, strlen(prefix)) != 0) {
+            continue;
+        }
+        if (count == DATASET_PAIRS_MAX) {
+            snprintf(error, error_bytes, "%.512s: expected at most %d sources", directory,
+                     DATASET_PAIRS_MAX);
+            fine = false;
+            break;
+        }
+        const char *classes = predictions_of(&l, name, stem, error, error_bytes);
+        fine = classes != NULL &&
+               pair_of(&pairs[count++], directory, name, classes, stem, error, error_bytes);
+    }
+    listing_close(&l);
+    if (fine && count == 0) {
+        snprintf(error, error_bytes, "%.512s: no NAME.emb*.npy that begins with '%.256s'",
+                 directory, prefix);
+    }
+    return fine ? count : 0;
 }
 
 size_t dataset_find(dataset_pair *pairs, const char *path, char *error, size_t error_bytes) {
     struct stat status;
-    char pattern[DATASET_PATH_MAX];
-    glob_t found = {0};
-    size_t count = 0;
-    bool directory = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    snprintf(pattern, sizeof pattern, "%s%s*.emb*.npy", path, directory ? "/" : "");
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && count < DATASET_PAIRS_MAX; i++) {
-            count += pair_of(&pairs[count], found.gl_pathv[i]) ? 1 : 0;
-        }
+    char directory[DATASET_PATH_MAX];
+    if (snprintf(directory, sizeof directory, "%s", path) >= (int)sizeof directory) {
+        snprintf(error, error_bytes, "%.256s...: expected a shorter path", path);
+        return 0;
     }
-    globfree(&found);
-    if (count == 0) {
-        snprintf(error, error_bytes, "%s: no pair of NAME.emb*.npy and NAME.pred*.npy", path);
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        return find_in(pairs, directory, "", error, error_bytes);
     }
-    return count;
+    char *slash = strrchr(directory, '/');
+    if (slash == NULL) {
+        return find_in(pairs, ".", path, error, error_bytes);
+    }
+    *slash = '\0';
+    return find_in(pairs, slash == directory ? "/" : directory, slash + 1, error, error_bytes);
 }

@@ -42,7 +42,8 @@ void dataset_close(dataset *data); /* zeroed is allowed */
 const float *dataset_row(const dataset *data, size_t row);
 
 /* The pairs NAME.emb*.npy and NAME.pred*.npy of a directory, by name. A path that is no directory
- * is the beginning of the paths to take. */
+ * is the beginning of the paths to take. Embeddings without just one file of predictions are an
+ * error. */
 enum { DATASET_PAIRS_MAX = 256, DATASET_PATH_MAX = 1024, DATASET_NAME_MAX = 128 };
 typedef struct {
     char name[DATASET_NAME_MAX];

@@ -204,7 +204,10 @@ static json_t *report_of(const evaluation *e) {
                 entry, "auroc",
                 json_real(sampling_auroc(e->honest, e->honest_count, s->scores, windows)));
         }
-        json_array_append_new(sources, entry);
+        if (json_array_append_new(sources, entry) != 0) {
+            json_decref(sources);
+            return NULL;
+        }
     }
     return json_pack("{s:s, s:I, s:f, s:f, s:o}", "model", e->reference->model, "window",
                      (json_int_t)e->window_rows, "threshold", e->threshold->threshold, "fpr",
@@ -214,7 +217,10 @@ static json_t *report_of(const evaluation *e) {
 static bool write_file(const char *directory, const char *name, const char *text, char *error) {
     char path[CLI_ERROR_BYTES];
     aside file = {0};
-    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path) {
+        snprintf(error, CLI_ERROR_BYTES, "%.256s...: expected a shorter path", directory);
+        return false;
+    }
     bool written = aside_open(&file, path) && aside_write(&file, text, strlen(text)) &&
                    aside_sync(&file) && aside_commit(&file);
     if (!written) {
@@ -258,7 +264,7 @@ static bool write_report(const evaluation *e, char *error) {
     FILE *out = open_memstream(&histogram, &bytes);
     json_t *report = report_of(e);
     char *text = report != NULL ? json_dumps(report, JSON_INDENT(2)) : NULL;
-    bool fine = out != NULL && text != NULL;
+    bool fine = out != NULL && text != NULL; /* jansson passes a failed part on as NULL */
     if (out != NULL) {
         write_histogram(e, out);
         fclose(out);

@@ -3,13 +3,12 @@
  */
 #include "cli.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "reference.h"
 
 typedef struct {
@@ -35,16 +34,6 @@ static const struct argp_option options[] = {
     {"window", 'w', "W", 0, "Rows in a window unless adderd is told otherwise (16)", 3},
     {0},
 };
-
-static size_t parse_size(const char *text, const char *name, size_t max, struct argp_state *state) {
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max) {
-        argp_error(state, "--%s is '%s'; 1..%zu expected", name, text, max);
-    }
-    return (size_t)value;
-}
 
 static void check_usage(const fit_options *fit, struct argp_state *state) {
     bool rows = fit->embeddings != NULL && fit->labels != NULL;
@@ -81,10 +70,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state) {
         fit->model = argument;
         break;
     case 'r':
-        fit->rank_max = parse_size(argument, "rank", ENGINE_DIM_MAX, state);
+        fit->rank_max = arguments_count(state, "rank", argument, 1, ENGINE_DIM_MAX);
         break;
     case 'w':
-        fit->window_rows = parse_size(argument, "window", ENGINE_WINDOW_MAX, state);
+        fit->window_rows = arguments_count(state, "window", argument, 1, ENGINE_WINDOW_MAX);
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", argument);
@@ -133,7 +122,6 @@ static bool make(const fit_options *fit, reference **made, char *error, size_t e
 }
 
 int cli_fit(int argc, char **argv) {
-    static char name[] = "adder fit";
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -142,8 +130,6 @@ int cli_fit(int argc, char **argv) {
         .doc = "Makes a reference: what a model's benign data looks like, per class.",
     };
     fit_options fit = {.window_rows = REFERENCE_WINDOW_DEFAULT};
-    argv[0] = name; /* what argp and getopt put before their messages */
-    argp_err_exit_status = CLI_EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &fit);
 
     char error[CLI_ERROR_BYTES];
@@ -155,15 +141,12 @@ int cli_fit(int argc, char **argv) {
     }
     if (good) {
         const engine_reference *s = &made->statistics;
-        int written = printf("wrote %s: %zu classes, dim %zu, rank %zu\n", fit.out, s->classes,
-                             s->dim, s->rank);
-        good = written > 0 && fflush(stdout) == 0;
-        snprintf(error, sizeof(error), "cannot write to stdout: %s", strerror(errno));
+        printf("wrote %s: %zu classes, dim %zu, rank %zu\n", fit.out, s->classes, s->dim, s->rank);
     }
     reference_close(made);
     if (!good) {
         cli_progress_clear();
-        fprintf(stderr, "%s: %s\n", name, error);
+        fprintf(stderr, "%s: %s\n", argv[0], error);
     }
     return good ? 0 : CLI_EXIT_FAILURE;
 }
