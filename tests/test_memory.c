@@ -194,3 +194,41 @@ ENGINE_TEST(an_exhausted_pool_costs_memories_but_no_window) {
     fixture_rows_free(&rows);
     hostile_reference_free(&reference);
 }
+
+ENGINE_TEST(batching_changes_nothing_while_the_pool_is_short_of_blocks) {
+    enum { SLOTS = 20, ROWS = 1024, BATCH = 64 };
+    static engine_observation observation[ROWS];
+    static engine_result whole[ROWS], one[ROWS];
+    static const unsigned char *embeddings[ROWS];
+    hostile_random random = {21};
+    fixture_worst worst = {0};
+    engine_reference reference = hostile_reference_make(&random, 8, 12);
+    engine_options options = memory_options(name, 6, 64);
+    options.slots_max = SLOTS;
+    options.memory_blocks = BATCH;
+    options.batch_rows_max = BATCH;
+    engine *grouped = fixture_open(&reference, options);
+    engine *single = fixture_open(&reference, options);
+    fixture_rows rows = hostile_window_make(&random, &reference, HOSTILE_FOREIGN, ROWS);
+    for (size_t i = 0; i < ROWS; i++) {
+        uint32_t slot = (uint32_t)hostile_random_below(&random, SLOTS);
+        embeddings[i] = (const unsigned char *)(rows.embeddings + i * rows.dim);
+        observation[i] = (engine_observation){slot, (uint32_t)(i % BATCH), 1, ENGINE_F32};
+    }
+    for (size_t first = 0; first < ROWS; first += BATCH) {
+        fixture_run(grouped, &(engine_batch){BATCH, embeddings + first, rows.classes + first, BATCH,
+                                             observation + first, whole + first});
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        engine_observation alone = {observation[i].slot, 0, 1, ENGINE_F32};
+        fixture_run(single,
+                    &(engine_batch){1, embeddings + i, rows.classes + i, 1, &alone, one + i});
+        fixture_compare(&worst, whole[i].memory_score, one[i].memory_score, "row %zu", i);
+    }
+    /* Float32 rounding of the projection, as in test_engine.c. */
+    fixture_settle(&worst, 1e-6, "memories of a short pool, batched and one by one");
+    engine_close(grouped);
+    engine_close(single);
+    fixture_rows_free(&rows);
+    hostile_reference_free(&reference);
+}
