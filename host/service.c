@@ -264,6 +264,7 @@ static void forget(service *s, request *r) {
     r->known = slot != ACCOUNTS_NONE;
     if (r->known) {
         engine_forget(s->engine, slot);
+        atomic_store(&s->accounts_held, accounts_held(s->accounts));
     }
     if (r->answer != NULL) {
         r->answer->row[0] = (answer_row){.decision = r->known};
