@@ -11,9 +11,11 @@
  *     }
  *     adder_close(client);
  *
- * Threads: any number may use one client at once. Blocking: a call waits at most timeout_ms.
- * Ownership: what a function hands out belongs to the caller and has its own free function.
- * A request whose connection drops is sent again by itself; the daemon counts its rows once.
+ * Threads: any number may use one client at once; it opens a connection for each call that runs at
+ * the same time, ADDER_CONNECTIONS_MAX at most, and keeps them. Blocking: a call waits at most
+ * timeout_ms. Ownership: what a function hands out belongs to the caller and has its own free
+ * function. A request whose connection drops is sent again by itself; the daemon counts its rows
+ * once.
  */
 #ifndef ADDER_H
 #define ADDER_H
@@ -29,6 +31,7 @@ extern "C" {
 #define ADDER_TIMEOUT_MS_DEFAULT 5000
 #define ADDER_ACCOUNT_BYTES_MAX 128
 #define ADDER_MODELS_MAX 64
+#define ADDER_CONNECTIONS_MAX 64
 
 typedef enum {
     ADDER_OK,

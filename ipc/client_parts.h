@@ -5,6 +5,7 @@
 #ifndef ADDER_CLIENT_PARTS_H
 #define ADDER_CLIENT_PARTS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <nng/nng.h>
@@ -14,13 +15,18 @@
 #include "wire.h"
 
 struct adder_client {
-    nng_socket socket;
     int timeout_ms;
+    size_t reply_bytes_max;
     uint64_t id; /* `client` on the wire */
     atomic_uint_fast64_t seq;
     /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
     atomic_uint_fast64_t rows_max;
     atomic_uint_fast64_t message_bytes_max;
+    pthread_mutex_t lock; /* the four below */
+    pthread_cond_t given_back;
+    size_t sockets; /* open: idle and in use */
+    size_t idle;
+    nng_socket idle_sockets[ADDER_CONNECTIONS_MAX];
     char url[];
 };
 

@@ -20,10 +20,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
 
-enum {
-    SOCKET_MODE = 0600,
-    REQUEST_ID_BYTES = 4, /* what REQ puts before a message; NNG's limit counts it */
-};
+#include "listener.h"
 
 /* Who has a call between begin() and encode(). */
 enum { HOLD_BEGIN, HOLD_HOST, HOLD_DONE };
@@ -44,12 +41,13 @@ struct server_call {
 struct server {
     server_options options;
     nng_socket socket;
-    bool listening;
     bool stopped;
+    bool closed; /* the socket is, so that no callback comes any more */
     atomic_bool stopping;
     atomic_size_t connections;
     atomic_size_t refused;
-    pthread_mutex_t lock; /* the three below */
+    pthread_mutex_t cutting; /* held to close a peer's connection */
+    pthread_mutex_t lock;    /* the three below */
     pthread_cond_t none_owed;
     bool draining;
     size_t in_flight[2]; /* by server_call.late */
@@ -151,8 +149,12 @@ static void on_sent(server_call *call) {
         nng_aio_set_msg(call->io, NULL);
     }
     if (error == NNG_ETIMEDOUT) {
-        /* A peer that asks and never reads would come to hold all contexts. */
+        /* A peer that asks and never reads would come to hold all contexts. One at a time, because
+         * a second nng_pipe_close returns at once, and to receive from this peer while the first
+         * is still closing hangs NNG 1.5.2's reaper. */
+        pthread_mutex_lock(&call->server->cutting);
         nng_pipe_close(call->peer);
+        pthread_mutex_unlock(&call->server->cutting);
     }
     call_ended(call);
     call_receive(call);
@@ -237,7 +239,7 @@ static void stop(server *s) {
     s->stopped = true;
     atomic_store(&s->stopping, true);
     stop_calls(s);
-    nng_close(s->socket);
+    s->closed = listener_close(s->socket, SERVER_CLOSE_MS);
 }
 
 void server_drain(server *server) {
@@ -258,6 +260,9 @@ void server_close(server *server) {
         return;
     }
     stop(server);
+    if (!server->closed) {
+        return; /* NNG hangs in nng_close and may still use what is ours: it is left behind */
+    }
     for (size_t i = 0; i < server->calls; i++) {
         /* Left over where NNG refused to start a send on a stopped aio. */
         if (server->call[i].io != NULL) {
@@ -269,6 +274,7 @@ void server_close(server *server) {
     }
     pthread_cond_destroy(&server->none_owed);
     pthread_mutex_destroy(&server->lock);
+    pthread_mutex_destroy(&server->cutting);
     free(server);
 }
 
@@ -288,40 +294,24 @@ static bool open_calls(server *s) {
     return true;
 }
 
-/* The options must be set before listening: connections inherit them when they are made. */
 static int listen_at(server *s, const char *url) {
-    nng_listener listener;
     int error;
-    if ((error = nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ,
-                                     s->options.message_bytes_max + REQUEST_ID_BYTES)) != 0 ||
-        (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
-        (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0 ||
-        (error = nng_listener_create(&listener, s->socket, url)) != 0) {
+    if ((error = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
+        (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0) {
         return error;
     }
-    if (strncmp(url, "ipc:", 4) == 0 &&
-        (error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE)) != 0) {
-        return error;
-    }
-    return nng_listener_start(listener, 0);
+    return listener_open(s->socket, url, s->options.message_bytes_max);
 }
 
 static const char *options_fault(const server_options *options) {
-    static const char *const schemes[] = {"ipc://", "tcp://", "inproc://"};
-    bool known = false;
-    for (size_t i = 0; options->url != NULL && i < sizeof schemes / sizeof schemes[0]; i++) {
-        size_t length = strlen(schemes[i]);
-        known |= strncmp(options->url, schemes[i], length) == 0 && options->url[length] != '\0';
-    }
-    if (!known) {
+    if (!listener_url_known(options->url)) {
         return "expected an address ipc://PATH, tcp://HOST:PORT or inproc://NAME";
     }
     if (options->contexts == 0 || options->contexts > SERVER_CONTEXTS_MAX) {
         return "contexts: expected 1 to SERVER_CONTEXTS_MAX";
     }
-    if (options->message_bytes_max == 0 ||
-        options->message_bytes_max > SIZE_MAX - REQUEST_ID_BYTES || options->connections_max == 0 ||
-        options->send_ms < 0) {
+    if (options->message_bytes_max == 0 || options->message_bytes_max > SIZE_MAX / 2 ||
+        options->connections_max == 0 || options->send_ms < 0) {
         return "message_bytes_max and connections_max: expected at least 1; send_ms: at least 0";
     }
     return NULL;
@@ -354,6 +344,7 @@ bool server_open(server **out, const server_options *options, char *error, size_
         free(s);
         return false;
     }
+    pthread_mutex_init(&s->cutting, NULL);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->none_owed, NULL);
     code = open_calls(s) ? listen_at(s, url) : NNG_ENOMEM;

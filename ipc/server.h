@@ -18,6 +18,7 @@ enum {
     SERVER_CONTEXTS_MAX = 256,
     SERVER_LINGER_MS = 200,
     SERVER_SEND_MS = 10000, /* the default of send_ms */
+    SERVER_CLOSE_MS = 2000, /* NNG 1.5.2 may hang in closing a busy socket; then it is left */
 };
 
 typedef struct server server;

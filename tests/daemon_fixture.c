@@ -84,24 +84,20 @@ adder_client *daemon_connect(const daemon_fixture *d, int timeout_ms) {
     return client;
 }
 
-/* Each probe has a client of its own, because NNG waits longer after every attempt that fails. */
+/* One client for all probes: it connects again by itself. */
 static void wait_for_answer(daemon_fixture *d) {
     nng_time deadline = nng_clock() + DAEMON_START_MS;
-    for (;;) {
-        adder_client *client = daemon_connect(d, PROBE_MS);
-        adder_status status = adder_ping(client, NULL);
-        adder_close(client);
-        int ended = 0;
-        if (child_ended(d->child, &ended)) {
-            fail_with_log(d, "ended before it answered", ended);
-        }
-        if (status == ADDER_OK) {
-            return;
+    adder_client *client = daemon_connect(d, PROBE_MS);
+    while (adder_ping(client, NULL) != ADDER_OK) {
+        int status = 0;
+        if (child_ended(d->child, &status)) {
+            fail_with_log(d, "ended before it answered", status);
         }
         if (nng_clock() > deadline) {
             fail_with_log(d, "does not answer", 0);
         }
     }
+    adder_close(client);
 }
 
 void daemon_start(daemon_fixture *d, const char *const flags[]) {
@@ -112,6 +108,10 @@ void daemon_start(daemon_fixture *d, const char *const flags[]) {
         child_start(argv, daemon_path(d, "adderd.out", out), daemon_path(d, "adderd.err", err));
     wait_for_answer(d);
     d->client = daemon_connect(d, DAEMON_TIMEOUT_MS);
+    /* NNG 1.5.2 leaks a connection that is closed while it is being made. */
+    if (adder_ping(d->client, NULL) != ADDER_OK) {
+        fail_with_log(d, "answered but once", 0);
+    }
 }
 
 void daemon_await_end(daemon_fixture *d) {
