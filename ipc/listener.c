@@ -3,25 +3,19 @@
  *
  * Two of its faults are met here. An ipc listener whose peer hangs up before the handshake never
  * accepts again, and NNG's own look whether an address is in use is such a peer: so a living
- * listener is found out first, politely. And nng_close can wait for ever for a connection that was
- * closed between a message's head and its body: so it is not waited for without limit.
+ * listener is found out first, politely, and ours is guarded (guard.h). And nng_close can wait for
+ * ever for a connection that was closed between a message's head and its body: so it is not waited
+ * for without limit.
  */
 #include "listener.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
-    SOCKET_MODE = 0600,
     REQUEST_ID_BYTES = 4, /* what REQ puts before a message; NNG's limit counts it */
-    ANSWER_MS = 1000,     /* for a living listener's first bytes */
 };
 
 static const char ipc_scheme[] = "ipc://";
@@ -37,43 +31,23 @@ bool listener_url_known(const char *url) {
     return false;
 }
 
-/* Whether somebody accepts connections at the path. Hangs up only after the handshake's first
- * bytes, for the sake of a listener that is NNG 1.5.2. */
-static bool path_answers(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        return false; /* NNG says so too */
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return false;
-    }
-    bool answers = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
-    if (answers) {
-        struct pollfd readable = {.fd = fd, .events = POLLIN};
-        while (poll(&readable, 1, ANSWER_MS) < 0 && errno == EINTR) {
-        }
-    }
-    close(fd);
-    return answers;
-}
-
-int listener_open(nng_socket socket, const char *url, size_t message_bytes_max) {
+int listener_open(nng_socket socket, const char *url, size_t message_bytes_max, guard **guard) {
     bool ipc = strncmp(url, ipc_scheme, strlen(ipc_scheme)) == 0;
-    if (ipc && path_answers(url + strlen(ipc_scheme))) {
-        return NNG_EADDRINUSE;
-    }
     nng_listener listener;
+    *guard = NULL;
     int error =
         nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, message_bytes_max + REQUEST_ID_BYTES);
-    if (error == 0) {
-        error = nng_listener_create(&listener, socket, url);
+    if (error != 0) {
+        return error;
     }
-    if (error == 0 && ipc) {
-        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
+    if (!ipc) {
+        return nng_listen(socket, url, NULL, 0);
     }
-    return error != 0 ? error : nng_listener_start(listener, 0);
+    if (guard_knock(url + strlen(ipc_scheme)) != GUARD_REFUSED) {
+        return NNG_EADDRINUSE;
+    }
+    error = guard_listen(socket, &listener, url);
+    return error != 0 ? error : guard_open(guard, socket, listener, url);
 }
 
 /* A close under way; freed by whoever leaves it last. */
