@@ -1,20 +1,23 @@
 /*
  * listener.c - what NNG 1.5.2 needs around its listen and close.
  *
- * Two of its faults are met here. An ipc listener whose peer hangs up before the handshake never
- * accepts again, and NNG's own look whether an address is in use is such a peer: so a living
- * listener is found out first, politely, and ours is guarded (guard.h). And nng_close can wait for
- * ever for a connection that was closed between a message's head and its body: so it is not waited
- * for without limit.
+ * Two of its faults are met here: a peer that hangs up before the handshake ends an ipc listener,
+ * and nng_close can wait for ever for a connection that was closed between a message's head and its
+ * body: so it is not waited for without limit.
  */
 #include "listener.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
+    SOCKET_MODE = 0600,
     REQUEST_ID_BYTES = 4, /* what REQ puts before a message; NNG's limit counts it */
 };
 
@@ -31,23 +34,29 @@ bool listener_url_known(const char *url) {
     return false;
 }
 
-int listener_open(nng_socket socket, const char *url, size_t message_bytes_max, guard **guard) {
-    bool ipc = strncmp(url, ipc_scheme, strlen(ipc_scheme)) == 0;
+/* libnng's sendmsg. NNG 1.5.2 takes EPIPE in a handshake for the end of its own listener and never
+ * accepts again (nanomsg/nng #1518), so a peer that connects to an ipc socket and leaves at once,
+ * as NNG's own look whether an address is in use does, would end the service. Told of a reset
+ * instead, NNG goes on accepting. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    ssize_t sent = syscall(SYS_sendmsg, fd, message, flags);
+    if (sent < 0 && errno == EPIPE) {
+        errno = ECONNRESET;
+    }
+    return sent;
+}
+
+int listener_open(nng_socket socket, const char *url, size_t message_bytes_max) {
     nng_listener listener;
-    *guard = NULL;
     int error =
         nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, message_bytes_max + REQUEST_ID_BYTES);
-    if (error != 0) {
-        return error;
+    if (error == 0) {
+        error = nng_listener_create(&listener, socket, url);
     }
-    if (!ipc) {
-        return nng_listen(socket, url, NULL, 0);
+    if (error == 0 && strncmp(url, ipc_scheme, strlen(ipc_scheme)) == 0) {
+        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
     }
-    if (guard_knock(url + strlen(ipc_scheme)) != GUARD_REFUSED) {
-        return NNG_EADDRINUSE;
-    }
-    error = guard_listen(socket, &listener, url);
-    return error != 0 ? error : guard_open(guard, socket, listener, url);
+    return error != 0 ? error : nng_listener_start(listener, 0);
 }
 
 /* A close under way; freed by whoever leaves it last. */

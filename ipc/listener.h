@@ -10,14 +10,11 @@
 
 #include <nng/nng.h>
 
-#include "guard.h"
-
 /* ipc://, tcp:// or inproc:// and something after it. */
 bool listener_url_known(const char *url);
 /* Listens with messages of at most message_bytes_max; an ipc socket gets mode 0600. 0 or an NNG
- * error; NNG_EADDRINUSE also when a living process answers at an ipc address. *guard, NULL but for
- * ipc, is to be closed before the socket. */
-int listener_open(nng_socket socket, const char *url, size_t message_bytes_max, guard **guard);
+ * error. */
+int listener_open(nng_socket socket, const char *url, size_t message_bytes_max);
 /* nng_close that gives up after timeout_ms. False: it is still at it, and what the socket's pipe
  * callbacks use must stay. */
 bool listener_close(nng_socket socket, int timeout_ms);

@@ -41,7 +41,6 @@ struct server_call {
 struct server {
     server_options options;
     nng_socket socket;
-    guard *guard; /* of an ipc address */
     bool stopped;
     bool closed; /* the socket is, so that no callback comes any more */
     atomic_bool stopping;
@@ -240,7 +239,6 @@ static void stop(server *s) {
     s->stopped = true;
     atomic_store(&s->stopping, true);
     stop_calls(s);
-    guard_close(s->guard);
     s->closed = listener_close(s->socket, SERVER_CLOSE_MS);
 }
 
@@ -302,7 +300,7 @@ static int listen_at(server *s, const char *url) {
         (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0) {
         return error;
     }
-    return listener_open(s->socket, url, s->options.message_bytes_max, &s->guard);
+    return listener_open(s->socket, url, s->options.message_bytes_max);
 }
 
 static const char *options_fault(const server_options *options) {

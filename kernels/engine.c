@@ -97,7 +97,9 @@ engine_status engine_open(engine **out, const engine_reference *reference,
     }
     const engine_ops *ops = choose(options->name);
     if (ops == NULL) {
-        snprintf(error, error_bytes, "engine must be auto or cpu (cuda is not in this build)");
+        snprintf(error, error_bytes,
+                 "engine must be auto or cpu (cuda is not in this build), not '%.32s'",
+                 options->name);
         return ENGINE_BAD_ARGUMENT;
     }
     engine *e = calloc(1, sizeof *e);
