@@ -186,6 +186,10 @@ engine_status probe_commit(probe *p, probe_fault fault) {
     if (fault == PROBE_HOST_READS_DEVICE) {
         return p->device[0][1] == 1.0f ? ENGINE_OK : ENGINE_INTERNAL;
     }
+    if (fault == PROBE_PINNED_OVERRUN) {
+        TRY(cudaMemcpyAsync(p->host[0] + 1, p->device[0], PROBE_FLOATS * sizeof(float),
+                            cudaMemcpyDeviceToHost, p->stream[0]));
+    }
     if (fault == PROBE_EMPTY_GROUP) {
         return empty_group(p);
     }

@@ -3,8 +3,8 @@
  *
  * What it catches, each proved by a test in test_standin.c:
  *  - a missing __syncthreads or __syncwarp: a block's threads run one after the other between
- *    barriers, and its shared memory starts as NaN. One order of the threads hides a missing
- * barrier whose data flow along it, the other shows it: run each test in both.
+ *    barriers, and its shared memory starts as NaN. A missing barrier is hidden by the
+ *    order of the threads in which the data flow, and shown by the other: run tests in both.
  *  - a barrier or warp intrinsic that not all threads concerned reach: aborts and says where.
  *  - an access outside device, pinned or shared memory, or by the host to device memory: ASan.
  *  - a missing stream synchronisation: work waits in its stream's queue. Forward, only what a

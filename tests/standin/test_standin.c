@@ -130,6 +130,7 @@ Test(standin, address_sanitizer_sees_memory_faults) {
     check_deaths(PROBE_STATIC_OVERRUN, "AddressSanitizer: heap-buffer-overflow");
     check_deaths(PROBE_DYNAMIC_OVERRUN, "AddressSanitizer: heap-buffer-overflow");
     check_deaths(PROBE_LOCAL_OVERRUN, "AddressSanitizer: stack-buffer-overflow");
+    check_deaths(PROBE_PINNED_OVERRUN, "AddressSanitizer: heap-buffer-overflow");
     check_deaths(PROBE_HOST_READS_DEVICE, "AddressSanitizer: use-after-poison");
 #else
     cr_skip("built without AddressSanitizer");
