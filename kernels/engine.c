@@ -169,14 +169,14 @@ engine_status engine_export(engine *e, uint32_t slot, void *bytes, size_t capaci
     if (slot >= e->slots_max) {
         return ENGINE_BAD_ARGUMENT;
     }
-    return e->ops->export(e->state, slot, bytes, capacity, used);
+    return e->ops->export_slot(e->state, slot, bytes, capacity, used);
 }
 
 engine_status engine_import(engine *e, uint32_t slot, const void *bytes, size_t used) {
     if (slot >= e->slots_max) {
         return ENGINE_BAD_ARGUMENT;
     }
-    return e->ops->import(e->state, slot, bytes, used);
+    return e->ops->import_slot(e->state, slot, bytes, used);
 }
 
 engine_facts engine_describe(const engine *e) {

@@ -422,8 +422,8 @@ const engine_ops engine_cpu_ops = {
     .submit = cpu_submit,
     .collect = cpu_collect,
     .forget = cpu_forget,
-    .export = cpu_export,
-    .import = cpu_import,
+    .export_slot = cpu_export,
+    .import_slot = cpu_import,
     .describe = cpu_describe,
     .close = cpu_close,
 };

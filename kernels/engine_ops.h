@@ -1,6 +1,7 @@
 /*
  * engine_ops.h - the table an engine fills in. Only engine.c and the engines include it.
  * Arguments have been checked by engine.c when they arrive here; see engine.h for what each does.
+ * (export alone is a keyword of C++, and the CUDA engine will include this.)
  */
 #ifndef ADDER_ENGINE_OPS_H
 #define ADDER_ENGINE_OPS_H
@@ -14,8 +15,9 @@ typedef struct {
     engine_status (*submit)(void *state, const engine_batch *batch);
     engine_status (*collect)(void *state);
     engine_status (*forget)(void *state, uint32_t slot);
-    engine_status (*export)(void *state, uint32_t slot, void *bytes, size_t capacity, size_t *used);
-    engine_status (*import)(void *state, uint32_t slot, const void *bytes, size_t used);
+    engine_status (*export_slot)(void *state, uint32_t slot, void *bytes, size_t capacity,
+                                 size_t *used);
+    engine_status (*import_slot)(void *state, uint32_t slot, const void *bytes, size_t used);
     engine_facts (*describe)(const void *state);
     void (*close)(void *state);
 } engine_ops;
