@@ -6,7 +6,6 @@
  */
 #include "engine_ops.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <cblas.h>
 
 #include "memory.h"
+#include "parcel.h"
 #include "pool.h"
 #include "project.h"
 #include "window.h"
@@ -306,103 +306,34 @@ static engine_status cpu_forget(void *state, uint32_t slot) {
     return ENGINE_OK;
 }
 
-/* ---- export and import: this header, fill rows of (class, s, y) oldest first, the memory ---- */
-
-typedef struct {
-    char magic[8];
-    uint64_t dim, classes, rank, window_rows, memory_rank;
-    uint64_t fill;
-} cpu_header;
-
-static cpu_header header_of(const cpu *e, size_t fill) {
-    return (cpu_header){.magic = "ADDERS1",
-                        .dim = e->dim,
-                        .classes = e->classes,
-                        .rank = e->rank,
-                        .window_rows = e->window_rows,
-                        .memory_rank = e->memory_rank,
-                        .fill = fill};
-}
-
-static size_t row_bytes(const cpu *e) {
-    return sizeof(uint32_t) + sizeof(float) + e->rank * sizeof(float);
+static parcel_store store_of(const cpu *e) {
+    return (parcel_store){.dim = e->dim,
+                          .classes = e->classes,
+                          .rank = e->rank,
+                          .window_rows = e->window_rows,
+                          .memory_rank = e->memory_rank,
+                          .windows = e->windows,
+                          .memory = e->memory,
+                          .row = e->import_row};
 }
 
 static engine_status cpu_export(void *state, uint32_t slot, void *bytes, size_t capacity,
                                 size_t *used) {
-    cpu *e = state;
-    size_t fill = windows_fill(e->windows, slot);
-    cpu_header header = header_of(e, fill);
-    *used = sizeof header + fill * row_bytes(e) +
-            (e->memory != NULL ? memory_export_bytes(e->memory, slot) : 0);
+    parcel_store store = store_of(state);
+    *used = parcel_bytes(&store, slot);
     if (capacity == 0) {
         return ENGINE_OK;
     }
     if (capacity < *used) {
         return ENGINE_BAD_ARGUMENT;
     }
-    unsigned char *at = bytes;
-    memcpy(at, &header, sizeof header);
-    at += sizeof header;
-    for (size_t back = fill; back-- > 0; at += row_bytes(e)) {
-        window_row row = windows_peek(e->windows, slot, back);
-        memcpy(at, &row.class_index, sizeof row.class_index);
-        memcpy(at + sizeof row.class_index, &row.s, sizeof row.s);
-        memcpy(at + sizeof row.class_index + sizeof row.s, row.y, e->rank * sizeof *row.y);
-    }
-    if (e->memory != NULL) {
-        memory_export(e->memory, slot, at);
-    }
+    parcel_write(&store, slot, bytes);
     return ENGINE_OK;
-}
-
-/* Reads an exported row into `y`; false when it cannot have been exported. */
-static bool import_row(const cpu *e, const unsigned char *at, float *y, window_row *row) {
-    memcpy(&row->class_index, at, sizeof row->class_index);
-    memcpy(&row->s, at + sizeof row->class_index, sizeof row->s);
-    memcpy(y, at + sizeof row->class_index + sizeof row->s, e->rank * sizeof *y);
-    row->y = y;
-    bool finite = isfinite(row->s) && row->s >= 0.0f;
-    for (size_t j = 0; j < e->rank; j++) {
-        finite = finite && isfinite(y[j]);
-    }
-    return finite && row->class_index < e->classes;
 }
 
 static engine_status cpu_import(void *state, uint32_t slot, const void *bytes, size_t used) {
-    cpu *e = state;
-    const unsigned char *rows = (const unsigned char *)bytes + sizeof(cpu_header);
-    cpu_header header;
-    if (used < sizeof header) {
-        return ENGINE_BAD_ARGUMENT;
-    }
-    memcpy(&header, bytes, sizeof header);
-    cpu_header expected = header_of(e, header.fill);
-    if (memcmp(&header, &expected, sizeof header) != 0 || header.fill > e->window_rows ||
-        used - sizeof header < header.fill * row_bytes(e)) {
-        return ENGINE_BAD_ARGUMENT;
-    }
-    const unsigned char *memory = rows + header.fill * row_bytes(e);
-    size_t memory_used = used - sizeof header - header.fill * row_bytes(e);
-    if (e->memory == NULL ? memory_used != 0
-                          : !memory_import_valid(e->memory, memory, memory_used)) {
-        return ENGINE_BAD_ARGUMENT;
-    }
-    float *y = e->import_row;
-    window_row row;
-    for (size_t i = 0; i < header.fill; i++) {
-        if (!import_row(e, rows + i * row_bytes(e), y, &row)) {
-            return ENGINE_BAD_ARGUMENT;
-        }
-    }
-    if (e->memory != NULL && !memory_import(e->memory, slot, memory, memory_used)) {
-        return ENGINE_BAD_ARGUMENT;
-    }
-    for (size_t i = 0; i < header.fill; i++) {
-        import_row(e, rows + i * row_bytes(e), y, &row);
-        windows_append(e->windows, slot, row);
-    }
-    return ENGINE_OK;
+    parcel_store store = store_of(state);
+    return parcel_read(&store, slot, bytes, used) ? ENGINE_OK : ENGINE_BAD_ARGUMENT;
 }
 
 static engine_facts cpu_describe(const void *state) {

@@ -80,30 +80,19 @@ void memory_forget(memory *m, uint32_t slot) {
 /* ---- arithmetic ---- */
 
 static double decay(const memory *m, uint64_t rows) {
-    double half_life = m->options.half_life_rows;
-    return half_life > 0.0 ? exp2(-(double)rows / half_life) : 1.0;
+    return score_decay(m->options.half_life_rows, rows);
 }
 
 /* R <- factor of keep^2 R^T R + v v^T; v, of `columns` entries, is used up. */
 static void rotate_in(float *r, float *v, size_t columns, double keep) {
     for (size_t k = 0; k < columns; k++) {
         size_t length = columns - k;
-        double a = keep * (double)r[0];
-        double b = (double)v[k];
-        double h = sqrt(a * a + b * b);
-        if (h == 0.0) {
-            r += length;
-            continue;
-        }
-        float ck = (float)(a / h * keep);
-        float c = (float)(a / h);
-        float sk = (float)(b / h * keep);
-        float s = (float)(b / h);
-        for (size_t j = 0; j < length; j++) {
+        score_rotation turn = score_rotation_of(r[0], v[k], keep);
+        for (size_t j = 0; turn.turns && j < length; j++) {
             float old = r[j];
             float row = v[k + j];
-            r[j] = ck * old + s * row;
-            v[k + j] = c * row - sk * old;
+            r[j] = turn.ck * old + turn.s * row;
+            v[k + j] = turn.c * row - turn.sk * old;
         }
         r += length;
     }
@@ -154,87 +143,39 @@ bool memory_score(memory *m, uint32_t slot, nuclear *scratch, double *score) {
     return true;
 }
 
-/* ---- export and import ---- */
+/* ---- moving ---- */
 
-/* Bytes of a slot: this header, then a record and its R for every block, in the slot's order. */
-typedef struct {
-    uint64_t tick;
-    uint64_t blocks;
-} memory_header;
-
-typedef struct {
-    uint64_t age; /* rows of the account since the block was decayed */
-    double n;
-    double s;
-    uint64_t class_index;
-} memory_record;
-
-static size_t record_bytes(const memory *m) {
-    return sizeof(memory_record) + m->triangle * sizeof(float);
+uint32_t memory_first(const memory *m, uint32_t slot) {
+    return blocks_first(m->blocks, slot);
 }
 
-size_t memory_export_bytes(const memory *m, uint32_t slot) {
-    size_t blocks = 0;
-    for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
-         i = blocks_next(m->blocks, i)) {
-        blocks++;
-    }
-    return sizeof(memory_header) + blocks * record_bytes(m);
+uint32_t memory_next(const memory *m, uint32_t index) {
+    return blocks_next(m->blocks, index);
 }
 
-void memory_export(const memory *m, uint32_t slot, unsigned char *bytes) {
-    memory_header header = {.tick = m->slot_tick[slot]};
-    unsigned char *at = bytes + sizeof header;
-    for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
-         i = blocks_next(m->blocks, i)) {
-        const sums *b = &m->sums[i];
-        memory_record record = {header.tick - b->tick, b->n, b->s, blocks_class(m->blocks, i)};
-        memcpy(at, &record, sizeof record);
-        memcpy(at + sizeof record, factor_of(m, i), m->triangle * sizeof(float));
-        at += record_bytes(m);
-        header.blocks++;
-    }
-    memcpy(bytes, &header, sizeof header);
+memory_block memory_peek(const memory *m, uint32_t slot, uint32_t index) {
+    const sums *b = &m->sums[index];
+    return (memory_block){.class_index = blocks_class(m->blocks, index),
+                          .age = m->slot_tick[slot] - b->tick,
+                          .n = b->n,
+                          .s = b->s,
+                          .factor = factor_of(m, index)};
 }
 
-static bool record_valid(const memory *m, const unsigned char *at, uint64_t tick) {
-    memory_record record;
-    memcpy(&record, at, sizeof record);
-    if (record.age > tick || record.class_index >= m->options.classes || !isfinite(record.n) ||
-        !isfinite(record.s) || record.n < 0.0 || record.s < 0.0) {
-        return false;
-    }
-    for (size_t j = 0; j < m->triangle; j++) {
-        float value;
-        memcpy(&value, at + sizeof record + j * sizeof value, sizeof value);
-        if (!isfinite(value)) {
-            return false;
-        }
-    }
-    return true;
+uint64_t memory_tick(const memory *m, uint32_t slot) {
+    return m->slot_tick[slot];
 }
 
-bool memory_import_valid(const memory *m, const unsigned char *bytes, size_t used) {
-    memory_header header;
-    if (used < sizeof header) {
-        return false;
+void memory_set_tick(memory *m, uint32_t slot, uint64_t tick) {
+    uint64_t later = tick - m->slot_tick[slot];
+    for (uint32_t i = memory_first(m, slot); i != BLOCKS_NONE; i = memory_next(m, i)) {
+        m->sums[i].tick += later;
     }
-    memcpy(&header, bytes, sizeof header);
-    size_t records = (used - sizeof header) / record_bytes(m);
-    if (header.blocks != records || used != sizeof header + records * record_bytes(m) ||
-        records > m->options.classes || header.tick > UINT64_MAX / 2) {
-        return false;
-    }
-    for (size_t i = 0; i < records; i++) {
-        if (!record_valid(m, bytes + sizeof header + i * record_bytes(m), header.tick)) {
-            return false;
-        }
-    }
-    return true;
+    m->slot_tick[slot] = tick;
 }
 
 /* Decays a block to its account's present. */
-static void block_settle(memory *m, uint32_t index, uint64_t tick) {
+static void settle(memory *m, uint32_t index, uint64_t tick) {
     sums *b = &m->sums[index];
     double keep = decay(m, tick - b->tick);
     float *r = factor_of(m, index);
@@ -246,12 +187,12 @@ static void block_settle(memory *m, uint32_t index, uint64_t tick) {
     b->tick = tick;
 }
 
-/* Adds a record whose class the slot has a block for, row by row of its R. */
-static void record_add(memory *m, uint32_t index, const memory_record *record,
-                       const unsigned char *factor) {
+/* Adds to a block of the same class, row by row of the factor. */
+static void merge(memory *m, uint32_t index, const memory_block *from) {
     sums *b = &m->sums[index];
-    double keep = decay(m, record->age);
+    double keep = decay(m, from->age);
     size_t columns = m->options.rank + 1;
+    const unsigned char *factor = from->factor;
     float row[1 + ENGINE_MEMORY_RANK_MAX];
     for (size_t k = 0; k < columns; k++) {
         memset(row, 0, k * sizeof *row);
@@ -262,66 +203,36 @@ static void record_add(memory *m, uint32_t index, const memory_record *record,
         }
         rotate_in(factor_of(m, index), row, columns, 1.0);
     }
-    b->n += record->n * keep;
-    b->s += record->s * keep;
+    b->n += from->n * keep;
+    b->s += from->s * keep;
 }
 
-static void record_import(memory *m, uint32_t slot, const unsigned char *at) {
-    memory_record record;
-    memcpy(&record, at, sizeof record);
-    const unsigned char *factor = at + sizeof record;
-    bool had = blocks_find(m->blocks, slot, (uint32_t)record.class_index) != BLOCKS_NONE;
-    uint32_t index = memory_reserve(m, slot, (uint32_t)record.class_index);
+void memory_put(memory *m, uint32_t slot, const memory_block *from) {
+    bool had = memory_has(m, slot, from->class_index);
+    uint32_t index = memory_reserve(m, slot, from->class_index);
     sums *b = &m->sums[index];
     if (had) {
-        block_settle(m, index, m->slot_tick[slot]);
-        record_add(m, index, &record, factor);
+        settle(m, index, m->slot_tick[slot]);
+        merge(m, index, from);
     } else {
-        memcpy(factor_of(m, index), factor, m->triangle * sizeof(float));
-        b->n = record.n;
-        b->s = record.s;
-        b->tick = m->slot_tick[slot] - record.age;
+        memcpy(factor_of(m, index), from->factor, m->triangle * sizeof(float));
+        b->n = from->n;
+        b->s = from->s;
+        b->tick = m->slot_tick[slot] - from->age;
     }
     b->d2_stale = true;
 }
 
-/* Blocks that the slot would need on top of those it has. */
-static size_t blocks_missing(const memory *m, uint32_t slot, const unsigned char *records,
-                             size_t count) {
-    size_t missing = 0;
-    for (size_t i = 0; i < count; i++) {
-        memory_record record;
-        memcpy(&record, records + i * record_bytes(m), sizeof record);
-        missing += blocks_find(m->blocks, slot, (uint32_t)record.class_index) == BLOCKS_NONE;
-    }
-    return missing;
-}
-
-bool memory_import(memory *m, uint32_t slot, const unsigned char *bytes, size_t used) {
-    memory_header header;
-    memcpy(&header, bytes, sizeof header);
-    size_t records = (used - sizeof header) / record_bytes(m);
-    if (blocks_missing(m, slot, bytes + sizeof header, records) > blocks_free(m->blocks)) {
-        return false;
-    }
-    if (header.tick > m->slot_tick[slot]) {
-        uint64_t later = header.tick - m->slot_tick[slot];
-        for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
-             i = blocks_next(m->blocks, i)) {
-            m->sums[i].tick += later; /* its age stays what it was */
-        }
-        m->slot_tick[slot] = header.tick;
-    }
-    /* Last to first, since a new block becomes the slot's first: the order is that of the export.
-     */
-    for (size_t i = records; i-- > 0;) {
-        record_import(m, slot, bytes + sizeof header + i * record_bytes(m));
-    }
-    return true;
+bool memory_has(const memory *m, uint32_t slot, uint32_t class_index) {
+    return blocks_find(m->blocks, slot, class_index) != BLOCKS_NONE;
 }
 
 size_t memory_free(const memory *m) {
     return blocks_free(m->blocks);
+}
+
+size_t memory_triangle(const memory *m) {
+    return m->triangle;
 }
 
 size_t memory_bytes_per_block(const memory *m) {

@@ -19,8 +19,7 @@
  * Adding a row is q + 1 Givens rotations (Golub and Van Loan, Matrix Computations, 6.5.3);
  * two memories add up by rotating one's rows into the other.
  *
- * Threads: memory_reserve, memory_forget, memory_export and memory_import by one thread at a time;
- * memory_add and memory_score by several, for different slots.
+ * Threads: memory_add and memory_score by several, for different slots; all else by one at a time.
  */
 #ifndef ADDER_MEMORY_H
 #define ADDER_MEMORY_H
@@ -29,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blocks.h"
 #include "nuclear.h"
 
 typedef struct {
@@ -56,15 +56,29 @@ bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, double *score
 
 void memory_forget(memory *memory, uint32_t slot);
 
-/* See engine_export and engine_import: bytes of all of a slot's blocks. */
-size_t memory_export_bytes(const memory *memory, uint32_t slot);
-void memory_export(const memory *memory, uint32_t slot, unsigned char *bytes);
-/* Whether these bytes are what memory_export of a memory of this shape may write. */
-bool memory_import_valid(const memory *memory, const unsigned char *bytes, size_t used);
-/* Adds valid bytes. False, and nothing changed, when the pool has too few free blocks. */
-bool memory_import(memory *memory, uint32_t slot, const unsigned char *bytes, size_t used);
+/* A block as it stands, for moving it elsewhere. */
+typedef struct {
+    uint32_t class_index;
+    uint64_t age; /* rows of the account since the block was last added to */
+    double n, s;  /* as of then */
+    const void
+        *factor; /* [(q + 1)(q + 2) / 2] floats, R packed by rows, at any address; borrowed */
+} memory_block;
+/* A slot's blocks, the newest first; BLOCKS_NONE at the end. */
+uint32_t memory_first(const memory *memory, uint32_t slot);
+uint32_t memory_next(const memory *memory, uint32_t block);
+memory_block memory_peek(const memory *memory, uint32_t slot, uint32_t block);
+/* Rows of the account so far. */
+uint64_t memory_tick(const memory *memory, uint32_t slot);
+/* Moves the account's present to a tick that is not before it; no block gets older by that. */
+void memory_set_tick(memory *memory, uint32_t slot, uint64_t tick);
+/* Adds a block to the slot's of that class: exactly as it is where there is none yet, else what
+ * both weigh now. There must be a free block, and the age be at most the tick. */
+void memory_put(memory *memory, uint32_t slot, const memory_block *block);
 
-size_t memory_free(const memory *memory); /* blocks that nobody holds */
+bool memory_has(const memory *memory, uint32_t slot, uint32_t class_index);
+size_t memory_free(const memory *memory);     /* blocks that nobody holds */
+size_t memory_triangle(const memory *memory); /* floats of a factor */
 size_t memory_bytes_per_block(const memory *memory);
 
 #endif

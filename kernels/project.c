@@ -8,26 +8,20 @@
 
 #include <cblas.h>
 
+#include "grouping.h"
 #include "score.h"
 
 /* 128 centred rows of 512 floats are 256 KB: they stay in a core's second-level cache. */
 enum { TILE_ROWS = 128, LANES = 8 };
 
-typedef struct {
-    uint32_t class_index;
-    uint32_t first; /* place of its first row */
-    uint32_t count;
-} tile;
+typedef class_group tile; /* a piece of a group */
 
 struct project {
     size_t dim, rank, classes, rows_max;
-    float *mean;          /* [classes, dim] */
-    float *factor;        /* [classes, dim, rank] */
-    uint32_t *class_rows; /* [classes] rows of the class in this batch, then where the next goes */
-    uint32_t *touched;    /* [rows_max] classes of this batch */
-    uint32_t *place;      /* [rows_max] of a row in class order */
-    uint32_t *row_at;     /* [rows_max] row at a place */
-    tile *tile;           /* [rows_max] */
+    float *mean;   /* [classes, dim] */
+    float *factor; /* [classes, dim, rank] */
+    grouping grouping;
+    tile *tile; /* [rows_max] */
     size_t tiles;
     float *s;       /* [rows_max] by place */
     float *y;       /* [rows_max, rank] by place */
@@ -52,16 +46,12 @@ project *project_open(const engine_reference *r, size_t rows_max, size_t threads
     p->rows_max = rows_max;
     p->mean = copy_of(r->mean, r->classes * r->dim * sizeof *p->mean);
     p->factor = copy_of(r->factor, r->classes * r->dim * r->rank * sizeof *p->factor);
-    p->class_rows = calloc(r->classes, sizeof *p->class_rows);
-    p->touched = calloc(rows_max, sizeof *p->touched);
-    p->place = calloc(rows_max, sizeof *p->place);
-    p->row_at = calloc(rows_max, sizeof *p->row_at);
     p->tile = calloc(rows_max, sizeof *p->tile);
     p->s = calloc(rows_max, sizeof *p->s);
     p->y = calloc(rows_max, r->rank * sizeof *p->y);
     p->centred = calloc(threads * TILE_ROWS, r->dim * sizeof *p->centred);
-    if (!p->mean || !p->factor || !p->class_rows || !p->touched || !p->place || !p->row_at ||
-        !p->tile || !p->s || !p->y || !p->centred) {
+    if (!grouping_open(&p->grouping, rows_max, r->classes) || !p->mean || !p->factor || !p->tile ||
+        !p->s || !p->y || !p->centred) {
         project_close(p);
         return NULL;
     }
@@ -76,43 +66,21 @@ void project_close(project *p) {
     free(p->y);
     free(p->s);
     free(p->tile);
-    free(p->row_at);
-    free(p->place);
-    free(p->touched);
-    free(p->class_rows);
+    grouping_close(&p->grouping);
     free(p->factor);
     free(p->mean);
     free(p);
 }
 
-/* Counting sort by class; only the classes of this batch are visited. */
-static void sort_by_class(project *p) {
-    const engine_batch *batch = p->batch;
-    size_t touched = 0;
-    uint32_t next = 0;
+static void cut_tiles(project *p) {
     p->tiles = 0;
-    for (size_t i = 0; i < batch->rows; i++) {
-        if (p->class_rows[batch->classes[i]]++ == 0) {
-            p->touched[touched++] = batch->classes[i];
+    for (size_t k = 0; k < p->grouping.groups; k++) {
+        const class_group *g = &p->grouping.group[k];
+        for (uint32_t done = 0; done < g->count; done += TILE_ROWS) {
+            uint32_t left = g->count - done;
+            p->tile[p->tiles++] =
+                (tile){g->class_index, g->first + done, left < TILE_ROWS ? left : TILE_ROWS};
         }
-    }
-    for (size_t t = 0; t < touched; t++) {
-        uint32_t c = p->touched[t];
-        uint32_t rows = p->class_rows[c];
-        for (uint32_t done = 0; done < rows; done += TILE_ROWS) {
-            uint32_t left = rows - done;
-            p->tile[p->tiles++] = (tile){c, next + done, left < TILE_ROWS ? left : TILE_ROWS};
-        }
-        p->class_rows[c] = next;
-        next += rows;
-    }
-    for (size_t i = 0; i < batch->rows; i++) {
-        uint32_t at = p->class_rows[batch->classes[i]]++;
-        p->place[i] = at;
-        p->row_at[at] = (uint32_t)i;
-    }
-    for (size_t t = 0; t < touched; t++) {
-        p->class_rows[p->touched[t]] = 0;
     }
 }
 
@@ -156,7 +124,7 @@ static void project_tile(void *context, size_t task, size_t thread) {
     float *x = p->centred + thread * TILE_ROWS * p->dim;
     float *y = p->y + t->first * p->rank;
     for (size_t i = 0; i < t->count; i++) {
-        uint32_t row = p->row_at[t->first + i];
+        uint32_t row = p->grouping.row_at[t->first + i];
         convert(x + i * p->dim, p->batch->embeddings[row], p->dim, (engine_dtype)p->dtype[row]);
         p->s[t->first + i] = centre(x + i * p->dim, mean, p->dim);
     }
@@ -173,14 +141,15 @@ static void project_tile(void *context, size_t task, size_t thread) {
 void project_batch(project *p, pool *pool, const engine_batch *batch, const unsigned char *dtype) {
     p->batch = batch;
     p->dtype = dtype;
-    sort_by_class(p);
+    grouping_sort(&p->grouping, batch->classes, batch->rows);
+    cut_tiles(p);
     pool_run(pool, p->tiles, project_tile, p);
 }
 
 float project_s(const project *p, size_t row) {
-    return p->s[p->place[row]];
+    return p->s[p->grouping.place[row]];
 }
 
 const float *project_y(const project *p, size_t row) {
-    return p->y + p->place[row] * p->rank;
+    return p->y + p->grouping.place[row] * p->rank;
 }

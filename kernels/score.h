@@ -54,4 +54,25 @@ SCORE_FN double score_d2(double trace, double mean_s, double nuclear, double n) 
     return d2 > 0.0 ? d2 : 0.0;
 }
 
+/* What is left of a memory's weight after so many rows; a half-life of 0 never forgets. */
+SCORE_FN double score_decay(double half_life_rows, uint64_t rows) {
+    return half_life_rows > 0.0 ? exp2(-(double)rows / half_life_rows) : 1.0;
+}
+
+/* The Givens rotation that makes v zero beside keep * r (Golub and Van Loan, Matrix Computations,
+ * 5.1.8): for each column r' = ck r + s v, v' = c v - sk r. */
+typedef struct {
+    int turns; /* 0: both are zero, and nothing is to be done */
+    float c, s, ck, sk;
+} score_rotation;
+SCORE_FN score_rotation score_rotation_of(float r, float v, double keep) {
+    double a = keep * (double)r;
+    double b = (double)v;
+    double h = sqrt(a * a + b * b);
+    score_rotation none = {0, 0.0f, 0.0f, 0.0f, 0.0f};
+    score_rotation turn = {1, (float)(a / h), (float)(b / h), (float)(a / h * keep),
+                           (float)(b / h * keep)};
+    return h == 0.0 ? none : turn;
+}
+
 #endif
