@@ -8,78 +8,38 @@
 
 #include "fixture.h"
 #include "service.h"
+#include "stub_server.h"
 #include "wire.h"
 
-enum { CONTEXTS = 8, ROWS_MAX = 32, QUEUE_ROWS = 40, DIM = 64, WINDOW = 16, CLIENT = 5 };
-
-/* ---- the server's part, as server.h has it ---- */
-
-struct server_call {
-    size_t index;
-    nng_msg *request;
-    bool waits; /* begun and not finished */
-    size_t finished;
-};
-
-size_t server_call_index(const server_call *call) {
-    return call->index;
-}
-
-void server_finish(server_call *call) {
-    call->finished++;
-    call->waits = false;
-}
+enum { ROWS_MAX = 32, QUEUE_ROWS = 40, DIM = 64, WINDOW = 16, CLIENT = 5 };
 
 typedef struct {
     reference *reference;
-    service *service;
     fixture_rows rows;
-    server_call call[CONTEXTS];
+    stub_server server;
 } stage;
 
 static void stage_open(stage *s) {
-    char error[256];
     *s = (stage){.reference = fixture_reference(DIM), .rows = fixture_source(DIM, "atk_cifar100")};
-    service_options options = {.reference = s->reference,
-                               .engine = "cpu",
-                               .window_rows = WINDOW,
-                               .memory_rank = 8,
-                               .half_life_rows = 64,
-                               .threads = 1,
-                               .accounts_max = 64,
-                               .rows_max = ROWS_MAX,
-                               .queue_rows_max = QUEUE_ROWS,
-                               .contexts = CONTEXTS};
-    cr_assert(service_open(&s->service, &options, error, sizeof error), "%s", error);
-    for (size_t i = 0; i < CONTEXTS; i++) {
-        s->call[i].index = i;
-    }
+    stub_server_open(&s->server, (service_options){.reference = s->reference,
+                                                   .engine = "cpu",
+                                                   .window_rows = WINDOW,
+                                                   .memory_rank = 8,
+                                                   .half_life_rows = 64,
+                                                   .threads = 1,
+                                                   .accounts_max = 64,
+                                                   .rows_max = ROWS_MAX,
+                                                   .queue_rows_max = QUEUE_ROWS});
 }
 
 static void stage_close(stage *s) {
-    for (size_t i = 0; i < CONTEXTS; i++) {
-        cr_assert_not(s->call[i].waits, "call %zu was never answered", i);
-        nng_msg_free(s->call[i].request);
-    }
-    service_close(s->service);
+    stub_server_close(&s->server);
     reference_close(s->reference);
     fixture_rows_free(&s->rows);
 }
 
-/* Hands a request over. */
 static void begin(stage *s, size_t index, const wire_outgoing *request) {
-    server_call *call = &s->call[index];
-    cr_assert_not(call->waits);
-    nng_msg_free(call->request);
-    cr_assert_eq(nng_msg_alloc(&call->request, 0), 0);
-    cr_assert_eq(wire_encode_request(call->request, request), 0);
-    call->finished = 0;
-    call->waits = true;
-    bool at_once =
-        service_begin(s->service, call, nng_msg_body(call->request), nng_msg_len(call->request));
-    if (at_once) {
-        call->waits = false;
-    }
+    stub_server_begin(&s->server, index, request);
 }
 
 /* One row's answer, copied out of the reply. */
@@ -90,23 +50,27 @@ typedef struct {
     bool known;
 } answer;
 
-static answer answer_of(stage *s, size_t index, const wire_outgoing *request) {
-    nng_msg *reply;
-    wire_reply decoded;
-    cr_assert_not(s->call[index].waits, "call %zu is not answered", index);
-    cr_assert_leq(s->call[index].finished, 1);
-    cr_assert_eq(nng_msg_alloc(&reply, 0), 0);
-    cr_assert_eq(service_encode(s->service, &s->call[index], reply), 0);
-    cr_assert_eq(wire_decode_reply(&decoded, NULL, request->op, request->rows, nng_msg_body(reply),
-                                   nng_msg_len(reply)),
-                 WIRE_OK, "%s", decoded.text);
-    answer a = {.code = decoded.code, .known = decoded.known};
-    if (decoded.code == WIRE_OK && request->op == WIRE_SCORE) {
-        memcpy(&a.score, decoded.scores, sizeof a.score);
-        memcpy(&a.fill, decoded.fill, sizeof a.fill);
+/* Frees the reply. */
+static answer copy_of(nng_msg *message, const wire_reply *reply) {
+    answer a = {.code = reply->code, .known = reply->known};
+    if (reply->scores != NULL) {
+        memcpy(&a.score, reply->scores, sizeof a.score);
+        memcpy(&a.fill, reply->fill, sizeof a.fill);
     }
-    nng_msg_free(reply);
+    nng_msg_free(message);
     return a;
+}
+
+static answer answer_of(stage *s, size_t index, const wire_outgoing *request) {
+    wire_reply reply;
+    nng_msg *message = stub_server_reply(&s->server, index, request, NULL, &reply);
+    return copy_of(message, &reply);
+}
+
+static answer ask_alone(stage *s, const wire_outgoing *request) {
+    wire_reply reply;
+    nng_msg *message = stub_server_ask(&s->server, request, NULL, &reply);
+    return copy_of(message, &reply);
 }
 
 static wire_outgoing score_of(const stage *s, const char *account, uint64_t seq, size_t rows) {
@@ -135,15 +99,6 @@ static wire_outgoing forget_of(const char *account, uint64_t seq) {
                            .account = account};
 }
 
-/* Begins, steps and answers. */
-static answer ask_alone(stage *s, const wire_outgoing *request) {
-    begin(s, 0, request);
-    if (s->call[0].waits) {
-        cr_assert(service_step(s->service));
-    }
-    return answer_of(s, 0, request);
-}
-
 /* ---- the claims ---- */
 
 Test(service, rows_beyond_the_queue_are_overload_and_change_nothing) {
@@ -155,9 +110,9 @@ Test(service, rows_beyond_the_queue_are_overload_and_change_nothing) {
     begin(&s, 1, &more); /* 32 + 9 > 40 */
     begin(&s, 2, &fits);
     begin(&s, 3, &forget); /* has no rows */
-    cr_assert(s.call[0].waits && s.call[2].waits && s.call[3].waits);
+    cr_assert(s.server.call[0].waits && s.server.call[2].waits && s.server.call[3].waits);
     cr_assert_eq(answer_of(&s, 1, &more).code, WIRE_OVERLOADED);
-    cr_assert(service_step(s.service));
+    cr_assert(service_step(s.server.service));
     cr_assert_eq(answer_of(&s, 0, &big).code, WIRE_OK);
     cr_assert_eq(answer_of(&s, 2, &fits).code, WIRE_OK);
     cr_assert(answer_of(&s, 3, &forget).known, "the rows before it made the account");
@@ -173,7 +128,7 @@ Test(service, after_the_end_new_requests_are_draining_and_old_ones_are_answered)
                   bad = score_of(&s, "a", 4, 3);
     bad.dim = DIM - 1;
     begin(&s, 0, &score);
-    service_end(s.service);
+    service_end(s.server.service);
     begin(&s, 1, &late);
     begin(&s, 2, &forget);
     begin(&s, 3, &ping);
@@ -182,12 +137,12 @@ Test(service, after_the_end_new_requests_are_draining_and_old_ones_are_answered)
     cr_assert_eq(answer_of(&s, 2, &forget).code, WIRE_DRAINING);
     cr_assert_eq(answer_of(&s, 3, &ping).code, WIRE_OK);
     cr_assert_eq(answer_of(&s, 4, &bad).code, WIRE_BAD_DIMENSION);
-    cr_assert(s.call[0].waits);
-    cr_assert(service_step(s.service), "the request that waits comes first");
+    cr_assert(s.server.call[0].waits);
+    cr_assert(service_step(s.server.service), "the request that waits comes first");
     answer a = answer_of(&s, 0, &score);
     cr_assert(a.code == WIRE_OK && a.fill == 3);
-    cr_assert_not(service_step(s.service));
-    cr_assert_not(service_step(s.service));
+    cr_assert_not(service_step(s.server.service));
+    cr_assert_not(service_step(s.server.service));
     stage_close(&s);
 }
 
@@ -201,7 +156,7 @@ Test(service, a_repeat_in_the_same_step_counts_once) {
     begin(&s, 2, &other);
     begin(&s, 3, &next);
     begin(&s, 4, &score);
-    cr_assert(service_step(s.service));
+    cr_assert(service_step(s.server.service));
     answer first = answer_of(&s, 0, &score), again = answer_of(&s, 1, &score),
            last = answer_of(&s, 4, &score);
     cr_assert(first.fill == 3 && again.fill == 3 && last.fill == 3);
@@ -221,7 +176,7 @@ Test(service, requests_of_one_step_are_carried_out_in_their_order) {
     begin(&s, 3, &score);
     begin(&s, 4, &forget);
     begin(&s, 5, &forget);
-    cr_assert(service_step(s.service));
+    cr_assert(service_step(s.server.service));
     cr_assert_eq(answer_of(&s, 0, &score).fill, 3);
     cr_assert(answer_of(&s, 1, &forget).known);
     cr_assert_eq(answer_of(&s, 2, &score).fill, 3);
@@ -238,7 +193,7 @@ Test(service, what_does_not_fit_one_batch_goes_into_the_next) {
     wire_outgoing a = score_of(&s, "a", 0, 20), b = score_of(&s, "b", 0, 20);
     begin(&s, 0, &a);
     begin(&s, 1, &b);
-    cr_assert(service_step(s.service));
+    cr_assert(service_step(s.server.service));
     answer first = answer_of(&s, 0, &a), second = answer_of(&s, 1, &b);
     cr_assert(first.code == WIRE_OK && second.code == WIRE_OK);
     cr_assert_eq(first.fill, WINDOW);
@@ -260,7 +215,7 @@ Test(service, requests_that_share_a_batch_score_as_if_alone) {
             pair[i] = score_of(&s, together[i], 0, rows);
             begin(&s, i, &pair[i]);
         }
-        cr_assert(service_step(s.service));
+        cr_assert(service_step(s.server.service));
         answer shared[2] = {answer_of(&s, 0, &pair[0]), answer_of(&s, 1, &pair[1])};
         wire_outgoing single = score_of(&s, "alone", 0, rows);
         answer one = ask_alone(&s, &single);
