@@ -228,3 +228,37 @@ Test(service, requests_that_share_a_batch_score_as_if_alone) {
     fixture_settle(&worst, tolerance, "requests that share a batch");
     stage_close(&s);
 }
+
+static wire_hello hello_of(stage *s) {
+    wire_hello hello;
+    wire_reply reply;
+    nng_msg_free(stub_server_ask(&s->server, &(wire_outgoing){.op = WIRE_HELLO}, &hello, &reply));
+    cr_assert_eq(reply.code, WIRE_OK, "%s", reply.text);
+    return hello;
+}
+
+Test(service, hello_counts_every_answer_and_of_the_rows_only_those_scored) {
+    stage s;
+    stage_open(&s);
+    wire_outgoing score = score_of(&s, "a", 1, 3), other = score_of(&s, "b", 1, 4),
+                  bad = score_of(&s, "c", 2, 5), big = score_of(&s, "d", 0, ROWS_MAX),
+                  more = score_of(&s, "e", 0, 9), late = score_of(&s, "f", 0, 6);
+    cr_assert_eq(hello_of(&s).requests, 1, "its own answer");
+    cr_assert_eq(ask_alone(&s, &score).code, WIRE_OK);
+    cr_assert_eq(ask_alone(&s, &score).code, WIRE_OK); /* a repeat */
+    cr_assert_eq(ask_alone(&s, &other).code, WIRE_BAD_REQUEST);
+    bad.dim = DIM - 1;
+    cr_assert_eq(ask_alone(&s, &bad).code, WIRE_BAD_DIMENSION);
+    begin(&s, 1, &big);
+    begin(&s, 2, &more);
+    cr_assert_eq(answer_of(&s, 2, &more).code, WIRE_OVERLOADED);
+    cr_assert(service_step(s.server.service));
+    cr_assert_eq(answer_of(&s, 1, &big).code, WIRE_OK);
+    service_end(s.server.service);
+    cr_assert_eq(ask_alone(&s, &late).code, WIRE_DRAINING);
+    wire_hello hello = hello_of(&s);
+    cr_assert_eq(hello.requests, 9, "came %zu", (size_t)hello.requests);
+    cr_assert_eq(hello.rows, 3 + ROWS_MAX, "came %zu", (size_t)hello.rows);
+    cr_assert_eq(hello.accounts, 2, "a and d; came %zu", (size_t)hello.accounts);
+    stage_close(&s);
+}
