@@ -170,6 +170,26 @@ uint32_t blocks_next(const blocks *b, uint32_t index) {
     return b->block[index].slot_next;
 }
 
+uint32_t blocks_previous(const blocks *b, uint32_t index) {
+    return b->block[index].slot_previous;
+}
+
+uint32_t blocks_last(const blocks *b, uint32_t slot) {
+    uint32_t last = BLOCKS_NONE;
+    for (uint32_t at = b->slot_first[slot]; at != BLOCKS_NONE; at = b->block[at].slot_next) {
+        last = at;
+    }
+    return last;
+}
+
+size_t blocks_held(const blocks *b, uint32_t slot) {
+    size_t held = 0;
+    for (uint32_t at = b->slot_first[slot]; at != BLOCKS_NONE; at = b->block[at].slot_next) {
+        held++;
+    }
+    return held;
+}
+
 uint32_t blocks_class(const blocks *b, uint32_t index) {
     return b->block[index].class_index;
 }

@@ -29,6 +29,10 @@ void blocks_forget(blocks *blocks, uint32_t slot);
 /* A slot's blocks, the newest first; BLOCKS_NONE at the end. */
 uint32_t blocks_first(const blocks *blocks, uint32_t slot);
 uint32_t blocks_next(const blocks *blocks, uint32_t index);
+uint32_t blocks_previous(const blocks *blocks, uint32_t index);
+/* Both visit all of them. */
+uint32_t blocks_last(const blocks *blocks, uint32_t slot);
+size_t blocks_held(const blocks *blocks, uint32_t slot);
 uint32_t blocks_class(const blocks *blocks, uint32_t index);
 
 size_t blocks_free(const blocks *blocks); /* how many nobody holds */

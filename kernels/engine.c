@@ -1,5 +1,6 @@
 /*
- * engine.c - chooses an engine and checks every argument once, so that the engines need not.
+ * engine.c - chooses an engine, checks every argument once, so that the engines need not, and
+ * replaces one that has lost its device by the CPU's.
  */
 #include "engine.h"
 
@@ -10,29 +11,54 @@
 
 #include "engine_ops.h"
 
+enum { FLIGHTS_MAX = 4, NOTE_BYTES = 320 };
+
 static const engine_ops *const table[] = {
+#ifdef ADDER_CUDA
+    &engine_cuda_ops, /* first: what auto would rather have */
+#endif
     &engine_cpu_ops,
 };
+enum { ENGINES = sizeof table / sizeof *table };
+
+/* A batch between submit and collect. */
+typedef struct {
+    const engine_batch *batch;
+    bool done; /* worked off by the engine that took over */
+    engine_status status;
+} flight;
 
 struct engine {
     const engine_ops *ops;
-    void *state;
-    size_t classes;
-    size_t window_rows;
-    size_t slots_max;
-    size_t batch_rows_max;
+    void *state; /* NULL: lost, and nothing could take over */
+    engine_reference reference;
+    engine_options options;
+    flight flight[FLIGHTS_MAX]; /* the oldest first */
+    size_t flights;
+    bool degraded;
+    char note[NOTE_BYTES];
 };
 
-static const engine_ops *choose(const char *name) {
-    size_t count = sizeof table / sizeof *table;
-    if (strcmp(name, "auto") == 0) {
-        return &engine_cpu_ops;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(name, table[i]->name) == 0) {
+/* The first that answers, or the one of that name, which must. */
+static const engine_ops *choose(const char *name, char *note, char *error, size_t error_bytes) {
+    bool any = strcmp(name, "auto") == 0;
+    char why[NOTE_BYTES / 2] = "";
+    note[0] = '\0';
+    for (size_t i = 0; i < ENGINES; i++) {
+        if (!any && strcmp(name, table[i]->name) != 0) {
+            continue;
+        }
+        if (table[i]->answers == NULL || table[i]->answers(why, sizeof why)) {
             return table[i];
         }
+        snprintf(note, NOTE_BYTES, "no %s device answers: %s", table[i]->name, why);
+        if (!any) {
+            snprintf(error, error_bytes, "%s", note);
+            return NULL;
+        }
     }
+    snprintf(error, error_bytes, "engine must be auto, cpu%s, not '%.32s'",
+             ENGINES > 1 ? " or cuda" : " (cuda is not in this build)", name);
     return NULL;
 }
 
@@ -95,24 +121,17 @@ engine_status engine_open(engine **out, const engine_reference *reference,
     if (!reference_valid(reference, error, error_bytes)) {
         return ENGINE_BAD_ARGUMENT;
     }
-    const engine_ops *ops = choose(options->name);
-    if (ops == NULL) {
-        snprintf(error, error_bytes,
-                 "engine must be auto or cpu (cuda is not in this build), not '%.32s'",
-                 options->name);
-        return ENGINE_BAD_ARGUMENT;
-    }
     engine *e = calloc(1, sizeof *e);
     if (e == NULL) {
         snprintf(error, error_bytes, "out of memory");
         return ENGINE_NO_MEMORY;
     }
-    *e = (engine){.ops = ops,
-                  .classes = reference->classes,
-                  .window_rows = options->window_rows,
-                  .slots_max = options->slots_max,
-                  .batch_rows_max = options->batch_rows_max};
-    engine_status status = ops->open(&e->state, reference, options, error, error_bytes);
+    e->reference = *reference;
+    e->options = *options;
+    e->ops = choose(options->name, e->note, error, error_bytes);
+    engine_status status = e->ops == NULL
+                               ? ENGINE_BAD_ARGUMENT
+                               : e->ops->open(&e->state, reference, options, error, error_bytes);
     if (status != ENGINE_OK) {
         free(e);
         return status;
@@ -125,25 +144,68 @@ void engine_close(engine *e) {
     if (e == NULL) {
         return;
     }
-    e->ops->close(e->state);
+    if (e->state != NULL) {
+        e->ops->close(e->state);
+    }
     free(e);
 }
 
+/* ---- when a device is lost ---- */
+
+/* Works off what is in flight; without an engine its answer is the failure. */
+static void work_off(engine *e) {
+    for (size_t i = 0; i < e->flights; i++) {
+        flight *f = &e->flight[i];
+        if (f->done) {
+            continue;
+        }
+        f->done = true;
+        f->status = e->state == NULL ? ENGINE_INTERNAL : e->ops->submit(e->state, f->batch);
+        if (f->status == ENGINE_OK) {
+            f->status = e->ops->collect(e->state);
+        }
+    }
+}
+
+/* The CPU engine takes over with empty windows, if the device is what made the call fail. */
+static bool took_over(engine *e, engine_status status) {
+    if (status == ENGINE_OK || e->ops->lost == NULL) {
+        return false;
+    }
+    const char *why = e->ops->lost(e->state);
+    if (why == NULL) {
+        return false;
+    }
+    char error[NOTE_BYTES / 2];
+    snprintf(e->note, sizeof e->note, "%s lost: %s", e->ops->name, why);
+    e->ops->close(e->state);
+    e->state = NULL;
+    e->ops = &engine_cpu_ops;
+    e->degraded = true;
+    if (e->ops->open(&e->state, &e->reference, &e->options, error, sizeof error) != ENGINE_OK) {
+        size_t used = strlen(e->note);
+        snprintf(e->note + used, sizeof e->note - used, "; cpu: %s", error);
+        e->state = NULL;
+    }
+    work_off(e);
+    return true;
+}
+
 static bool batch_valid(const engine *e, const engine_batch *batch) {
-    if (batch->rows > e->batch_rows_max || batch->observations > batch->rows) {
+    if (batch->rows > e->options.batch_rows_max || batch->observations > batch->rows) {
         return false;
     }
     size_t next = 0;
     for (size_t i = 0; i < batch->observations; i++) {
         const engine_observation *o = &batch->observation[i];
-        if (o->row_first != next || o->row_count == 0 || o->row_count > e->window_rows ||
-            o->slot >= e->slots_max || (unsigned)o->dtype > ENGINE_BF16) {
+        if (o->row_first != next || o->row_count == 0 || o->row_count > e->options.window_rows ||
+            o->slot >= e->options.slots_max || (unsigned)o->dtype > ENGINE_BF16) {
             return false;
         }
         next += o->row_count;
     }
     for (size_t i = 0; i < batch->rows; i++) {
-        if (batch->classes[i] >= e->classes) {
+        if (batch->classes[i] >= e->reference.classes) {
             return false;
         }
     }
@@ -154,33 +216,77 @@ engine_status engine_submit(engine *e, const engine_batch *batch) {
     if (!batch_valid(e, batch)) {
         return ENGINE_BAD_ARGUMENT;
     }
-    return e->ops->submit(e->state, batch);
+    if (e->state == NULL) {
+        return ENGINE_INTERNAL;
+    }
+    if (e->flights == FLIGHTS_MAX) {
+        return ENGINE_BUSY;
+    }
+    engine_status status = e->ops->submit(e->state, batch);
+    if (status == ENGINE_BUSY) {
+        return status;
+    }
+    e->flight[e->flights++] = (flight){.batch = batch};
+    if (status != ENGINE_OK && !took_over(e, status)) {
+        e->flights--; /* refused */
+        return status;
+    }
+    return ENGINE_OK;
 }
 
 engine_status engine_collect(engine *e) {
-    return e->ops->collect(e->state);
+    if (e->flights == 0) {
+        return ENGINE_EMPTY;
+    }
+    flight *oldest = &e->flight[0];
+    if (!oldest->done) {
+        engine_status status = e->ops->collect(e->state);
+        if (!took_over(e, status)) {
+            oldest->status = status;
+        }
+    }
+    engine_status status = oldest->status;
+    memmove(oldest, oldest + 1, --e->flights * sizeof *oldest);
+    return status;
 }
 
 engine_status engine_forget(engine *e, uint32_t slot) {
-    return slot < e->slots_max ? e->ops->forget(e->state, slot) : ENGINE_BAD_ARGUMENT;
+    if (slot >= e->options.slots_max) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    return e->state == NULL ? ENGINE_INTERNAL : e->ops->forget(e->state, slot);
 }
 
 engine_status engine_export(engine *e, uint32_t slot, void *bytes, size_t capacity, size_t *used) {
-    if (slot >= e->slots_max) {
+    if (slot >= e->options.slots_max) {
         return ENGINE_BAD_ARGUMENT;
     }
-    return e->ops->export_slot(e->state, slot, bytes, capacity, used);
+    if (e->state == NULL) {
+        return ENGINE_INTERNAL;
+    }
+    engine_status status = e->ops->export_slot(e->state, slot, bytes, capacity, used);
+    return took_over(e, status) ? ENGINE_INTERNAL : status;
 }
 
 engine_status engine_import(engine *e, uint32_t slot, const void *bytes, size_t used) {
-    if (slot >= e->slots_max) {
+    if (slot >= e->options.slots_max) {
         return ENGINE_BAD_ARGUMENT;
     }
-    return e->ops->import_slot(e->state, slot, bytes, used);
+    if (e->state == NULL) {
+        return ENGINE_INTERNAL;
+    }
+    engine_status status = e->ops->import_slot(e->state, slot, bytes, used);
+    return took_over(e, status) ? ENGINE_INTERNAL : status;
 }
 
 engine_facts engine_describe(const engine *e) {
-    return e->ops->describe(e->state);
+    engine_facts facts = {.name = e->ops->name};
+    if (e->state != NULL) {
+        facts = e->ops->describe(e->state);
+    }
+    facts.degraded = e->degraded;
+    facts.note = e->note;
+    return facts;
 }
 
 const char *engine_status_text(engine_status status) {

@@ -42,13 +42,14 @@ typedef enum {
     ENGINE_NO_MEMORY,
     ENGINE_BUSY,     /* submit: all places in flight are taken; collect first */
     ENGINE_EMPTY,    /* collect: nothing in flight */
-    ENGINE_INTERNAL, /* an eigensolver did not converge (of a window: nothing changed; of a memory:
-                      * its rows are in), a device was lost */
+    ENGINE_INTERNAL, /* an eigensolver did not converge: the batch's rows may be in, its scores are
+                      * not to be used; or a device was lost, and nothing could take over */
 } engine_status;
 
 typedef enum { ENGINE_F32, ENGINE_F16, ENGINE_BF16 } engine_dtype;
 
-/* The model's reference. Only borrowed by engine_open, which copies what it needs.
+/* The model's reference. Borrowed until engine_close: an engine that loses its device needs it
+ * again.
  * F_c's columns are ordered by falling eigenvalue; a class of smaller rank has zero columns at the
  * end. Entries must be finite. */
 typedef struct {
@@ -70,6 +71,7 @@ typedef struct {
     size_t slots_max;  /* slots are 0..slots_max-1 */
     size_t batch_rows_max; /* rows a batch may have */
     size_t threads;        /* 0: as many as the machine has cores */
+    bool tf32; /* cuda: project in TF32, at the error that facts say; the precision above is gone */
 } engine_options;
 
 /* One observation: rows row_first .. row_first + row_count - 1 of the batch, in the account's
@@ -109,6 +111,10 @@ typedef struct {
     size_t bytes_per_block; /* one class of one account's memory */
     size_t memory_rank;     /* q in force */
     size_t threads;
+    double tf32_error; /* of the projection of random rows, |y - y_f32| / |y_f32| at most; 0: off */
+    double copy_s;     /* what the device has spent copying batches in, and ... */
+    double compute_s;  /* ... computing, over all batches collected; 0 on the CPU */
+    const char *note;  /* why this engine and no other, one line; "" where it was asked for */
 } engine_facts;
 
 typedef struct engine engine;
@@ -119,7 +125,9 @@ engine_status engine_open(engine **out, const engine_reference *reference,
                           const engine_options *options, char *error, size_t error_bytes);
 void engine_close(engine *engine); /* NULL is allowed */
 
-/* Takes a batch in; on the CPU it is done on return. A refused batch changes nothing. */
+/* Takes a batch in; on the CPU it is done on return. A refused batch changes nothing. Where the
+ * device fails, here or in engine_collect, the CPU engine takes over with empty windows and works
+ * off what was in flight: no batch is lost, and facts say `degraded`. */
 engine_status engine_submit(engine *engine, const engine_batch *batch);
 /* Waits for the oldest batch in flight; its results are then complete. */
 engine_status engine_collect(engine *engine);

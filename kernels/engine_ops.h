@@ -10,6 +10,8 @@
 
 typedef struct {
     const char *name;
+    /* Whether it can work on this machine, else why not, in a few words. NULL: it always can. */
+    bool (*answers)(char *why, size_t why_bytes);
     engine_status (*open)(void **state, const engine_reference *reference,
                           const engine_options *options, char *error, size_t error_bytes);
     engine_status (*submit)(void *state, const engine_batch *batch);
@@ -20,8 +22,12 @@ typedef struct {
     engine_status (*import_slot)(void *state, uint32_t slot, const void *bytes, size_t used);
     engine_facts (*describe)(const void *state);
     void (*close)(void *state);
+    /* After a call that returned an error: whether the engine is of no use any more, and why.
+     * NULL: it never is. */
+    const char *(*lost)(const void *state);
 } engine_ops;
 
 extern const engine_ops engine_cpu_ops;
+extern const engine_ops engine_cuda_ops;
 
 #endif

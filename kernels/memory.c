@@ -145,12 +145,8 @@ bool memory_score(memory *m, uint32_t slot, nuclear *scratch, double *score) {
 
 /* ---- moving ---- */
 
-uint32_t memory_first(const memory *m, uint32_t slot) {
-    return blocks_first(m->blocks, slot);
-}
-
-uint32_t memory_next(const memory *m, uint32_t index) {
-    return blocks_next(m->blocks, index);
+const blocks *memory_blocks(const memory *m) {
+    return m->blocks;
 }
 
 memory_block memory_peek(const memory *m, uint32_t slot, uint32_t index) {
@@ -168,7 +164,8 @@ uint64_t memory_tick(const memory *m, uint32_t slot) {
 
 void memory_set_tick(memory *m, uint32_t slot, uint64_t tick) {
     uint64_t later = tick - m->slot_tick[slot];
-    for (uint32_t i = memory_first(m, slot); i != BLOCKS_NONE; i = memory_next(m, i)) {
+    for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
+         i = blocks_next(m->blocks, i)) {
         m->sums[i].tick += later;
     }
     m->slot_tick[slot] = tick;

@@ -64,9 +64,8 @@ typedef struct {
     const void
         *factor; /* [(q + 1)(q + 2) / 2] floats, R packed by rows, at any address; borrowed */
 } memory_block;
-/* A slot's blocks, the newest first; BLOCKS_NONE at the end. */
-uint32_t memory_first(const memory *memory, uint32_t slot);
-uint32_t memory_next(const memory *memory, uint32_t block);
+/* The slot's blocks are theirs to walk; blocks.h. */
+const blocks *memory_blocks(const memory *memory);
 memory_block memory_peek(const memory *memory, uint32_t slot, uint32_t block);
 /* Rows of the account so far. */
 uint64_t memory_tick(const memory *memory, uint32_t slot);

@@ -44,28 +44,22 @@ static size_t block_bytes(const parcel_store *store) {
 
 /* ---- writing ---- */
 
-static size_t count_blocks(const memory *memory, uint32_t slot) {
-    size_t blocks = 0;
-    for (uint32_t i = memory_first(memory, slot); i != BLOCKS_NONE; i = memory_next(memory, i)) {
-        blocks++;
-    }
-    return blocks;
-}
-
 size_t parcel_bytes(const parcel_store *store, uint32_t slot) {
     size_t bytes = sizeof(parcel_header) + windows_fill(store->windows, slot) * row_bytes(store);
     if (store->memory != NULL) {
-        bytes += sizeof(memory_header) + count_blocks(store->memory, slot) * block_bytes(store);
+        bytes += sizeof(memory_header) +
+                 blocks_held(memory_blocks(store->memory), slot) * block_bytes(store);
     }
     return bytes;
 }
 
 static void write_memory(const parcel_store *store, uint32_t slot, unsigned char *at) {
     const memory *memory = store->memory;
-    memory_header header = {memory_tick(memory, slot), count_blocks(memory, slot)};
+    const blocks *blocks = memory_blocks(memory);
+    memory_header header = {memory_tick(memory, slot), blocks_held(blocks, slot)};
     memcpy(at, &header, sizeof header);
     at += sizeof header;
-    for (uint32_t i = memory_first(memory, slot); i != BLOCKS_NONE; i = memory_next(memory, i)) {
+    for (uint32_t i = blocks_first(blocks, slot); i != BLOCKS_NONE; i = blocks_next(blocks, i)) {
         memory_block block = memory_peek(memory, slot, i);
         block_header of_block = {block.age, block.n, block.s, block.class_index};
         memcpy(at, &of_block, sizeof of_block);

@@ -18,7 +18,13 @@
 #include "reference.h"
 
 /* The engines under test, one line each. */
+#ifdef ADDER_CUDA
+#define FIXTURE_ENGINES(CLAIM)                                                                     \
+    FIXTURE_ENGINE(cpu, CLAIM)                                                                     \
+    FIXTURE_ENGINE(cuda, CLAIM)
+#else
 #define FIXTURE_ENGINES(CLAIM) FIXTURE_ENGINE(cpu, CLAIM)
+#endif
 
 #define FIXTURE_ENGINE(NAME, CLAIM)                                                                \
     Test(NAME, CLAIM) {                                                                            \

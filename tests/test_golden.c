@@ -54,7 +54,8 @@ static void fill_slot(engine *engine, uint32_t slot, const fixture_rows *others,
     }
 }
 
-/* Whole, seven rows at a time and row by row, into an empty slot and after other rows. */
+/* Whole, seven rows at a time and row by row, into an empty slot and after other rows. Large
+ * windows not row by row where a block of threads is simulated: that takes minutes. */
 static void feed_every_way(engine *engine, const fixture_golden *golden, size_t at,
                            fixture_worst *worst) {
     const fixture_window *window = &golden->window[at];

@@ -9,13 +9,14 @@
 
 #include <stdlib.h>
 
-enum { WARP_LANES = 32, SHARED_BLOCKS_MAX = 64, SHARED_FILL = 0xff, KERNELS_MAX = 256 };
+enum { WARP_LANES = 32, WARPS_MAX = 32, SHARED_BLOCKS_MAX = 64, SHARED_FILL = 0xff, KERNELS_MAX = 256 };
 enum { SHARED_DEFAULT_BYTES = 48 << 10, SHARED_MOST_BYTES = 227 << 10 };
 
-typedef enum { READY, AT_BARRIER, AT_WARP, ENDED } thread_state;
+typedef enum { FRESH, READY, AT_BARRIER, AT_WARP, ENDED } thread_state;
 
 typedef struct {
     thread_state state;
+    unsigned fibre;   /* unless it is FRESH or has ENDED */
     const char *file; /* where it waits */
     int line;
     standin_collective what;
@@ -30,6 +31,10 @@ dim3 blockDim, gridDim;
 static const standin_grid *grid;
 static block_thread threads[FIBRES_MAX];
 static unsigned thread_count, current;
+static bool backward;
+static unsigned idle[FIBRES_MAX], idle_count; /* fibres that no thread is on */
+/* Of each warp: lanes in an intrinsic, and lanes that have ended. */
+static unsigned warp_waiting[WARPS_MAX], warp_ended[WARPS_MAX];
 /* The block's shared memory: dynamic first, then each static array by where it is declared. */
 static struct {
     const void *site;
@@ -82,7 +87,7 @@ static void wait_in(thread_state state, const char *file, int line) {
     threads[current].state = state;
     threads[current].file = file;
     threads[current].line = line;
-    fibre_yield(current);
+    fibre_yield(threads[current].fibre);
 }
 
 int standin_barrier(int predicate, const char *file, int line) {
@@ -106,6 +111,10 @@ int standin_segment(int width) {
 static bool warp_complete(const block_thread *warp, const block_thread *me) {
     unsigned base = (unsigned)(warp - threads);
     bool complete = true;
+    if (warp_waiting[base / WARP_LANES] < (unsigned)__builtin_popcount(me->mask) &&
+        warp_ended[base / WARP_LANES] == 0 && base + WARP_LANES <= thread_count) {
+        return false; /* nothing to be found out by looking at each */
+    }
     for (unsigned lane = 0; lane < WARP_LANES; lane++) {
         const block_thread *other = &warp[lane];
         if (!(me->mask >> lane & 1)) {
@@ -138,6 +147,7 @@ static void warp_release(block_thread *warp, const block_thread *me) {
         }
         warp[lane].taken = me->what == STANDIN_SHUFFLE ? warp[source].given : ballot;
         warp[lane].state = READY;
+        warp_waiting[(warp - threads) / WARP_LANES]--;
     }
 }
 
@@ -155,19 +165,30 @@ uint64_t standin_warp(standin_collective what, unsigned mask, uint64_t given, in
     me->state = AT_WARP;
     me->file = file;
     me->line = line;
+    warp_waiting[(warp - threads) / WARP_LANES]++;
     if (warp_complete(warp, me)) {
         warp_release(warp, me);
     } else {
-        fibre_yield(current);
+        fibre_yield(me->fibre);
     }
     return me->taken;
 }
 
 /* ---- running ---- */
 
-static void thread_turn(unsigned number) {
+static void begin(unsigned number) {
+    current = number;
+    threadIdx.x = number % blockDim.x;
+    threadIdx.y = number / blockDim.x % blockDim.y;
+    threadIdx.z = number / blockDim.x / blockDim.y;
+}
+
+static void run_thread(unsigned number, unsigned fibre) {
+    threads[number].state = READY;
+    threads[number].fibre = fibre;
     grid->thread(grid->body);
     threads[number].state = ENDED;
+    warp_ended[number / WARP_LANES]++;
     /* Lanes that already wait for this one wait for ever. */
     for (unsigned i = number / WARP_LANES * WARP_LANES;
          i < thread_count && i / WARP_LANES == number / WARP_LANES; i++) {
@@ -177,12 +198,27 @@ static void thread_turn(unsigned number) {
     }
 }
 
+/* A thread that ends without having waited leaves its fibre to the next one, which is the next to
+ * run anyway: most blocks of a grid that is larger than its work need no switch. */
+static void turn(unsigned fibre) {
+    for (unsigned number = current;; number += backward ? -1u : 1u) {
+        begin(number);
+        run_thread(number, fibre);
+        if (number == (backward ? 0 : thread_count - 1) ||
+            threads[number + (backward ? -1u : 1u)].state != FRESH) {
+            return;
+        }
+    }
+}
+
 static void resume(unsigned number) {
-    current = number;
-    threadIdx.x = number % blockDim.x;
-    threadIdx.y = number / blockDim.x % blockDim.y;
-    threadIdx.z = number / blockDim.x / blockDim.y;
-    fibre_resume(number, thread_turn);
+    bool fresh = threads[number].state == FRESH;
+    begin(number);
+    fibre_resume(fresh ? idle[--idle_count] : threads[number].fibre, turn);
+    /* By now another thread may be on that fibre: the one that waited or ended last. */
+    if (threads[current].state == ENDED) {
+        idle[idle_count++] = threads[current].fibre;
+    }
 }
 
 static const char *state_text(const block_thread *thread) {
@@ -217,15 +253,17 @@ static bool barrier_release(void) {
     return first != NULL;
 }
 
-static void run_block(bool backward) {
+static void run_block(void) {
     memset(threads, 0, thread_count * sizeof *threads);
+    memset(warp_waiting, 0, sizeof warp_waiting);
+    memset(warp_ended, 0, sizeof warp_ended);
     shared_add(NULL, grid->shared_bytes);
     do {
         for (bool ran = true; ran;) {
             ran = false;
             for (unsigned i = 0; i < thread_count; i++) {
                 unsigned number = backward ? thread_count - 1 - i : i;
-                if (threads[number].state == READY) {
+                if (threads[number].state <= READY) {
                     resume(number);
                     ran = true;
                 }
@@ -236,7 +274,10 @@ static void run_block(bool backward) {
 }
 
 void standin_run_grid(const standin_grid *run) {
-    bool backward = standin_order_now() == STANDIN_BACKWARD;
+    backward = standin_order_now() == STANDIN_BACKWARD;
+    for (idle_count = 0; idle_count < FIBRES_MAX; idle_count++) {
+        idle[idle_count] = FIBRES_MAX - 1 - idle_count;
+    }
     grid = run;
     gridDim = run->grid;
     blockDim = run->block;
@@ -247,7 +288,7 @@ void standin_run_grid(const standin_grid *run) {
         blockIdx.x = (unsigned)(number % gridDim.x);
         blockIdx.y = (unsigned)(number / gridDim.x % gridDim.y);
         blockIdx.z = (unsigned)(number / gridDim.x / gridDim.y);
-        run_block(backward);
+        run_block();
     }
     standin_counting()->launches++;
 }

@@ -13,6 +13,10 @@
 
 enum { MEMORY_ALIGNMENT = 256, MEMORY_FILL = 0xff };
 
+/* Of a large block only its ends are filled and poisoned: engines have workspaces of many MiB, and
+ * poison comes and goes with every synchronisation. */
+enum { FILL_BYTES = 1 << 20, POISON_BYTES = 64 << 10 };
+
 typedef struct memory_block {
     struct memory_block *next;
     unsigned char *at;
@@ -38,10 +42,22 @@ bool standin_is_device(const void *at, size_t bytes) {
     return find(device_blocks, at, bytes) != NULL;
 }
 
+static void poison(const memory_block *block) {
+    size_t end = block->bytes < POISON_BYTES ? block->bytes : (size_t)POISON_BYTES;
+    ASAN_POISON_MEMORY_REGION(block->at, end);
+    ASAN_POISON_MEMORY_REGION(block->at + block->bytes - end, end);
+}
+
+static void unpoison(const memory_block *block) {
+    size_t end = block->bytes < POISON_BYTES ? block->bytes : (size_t)POISON_BYTES;
+    ASAN_UNPOISON_MEMORY_REGION(block->at, end);
+    ASAN_UNPOISON_MEMORY_REGION(block->at + block->bytes - end, end);
+}
+
 void standin_device_enter(void) {
     if (entered++ == 0) {
         for (memory_block *block = device_blocks; block != NULL; block = block->next) {
-            ASAN_UNPOISON_MEMORY_REGION(block->at, block->bytes);
+            unpoison(block);
         }
     }
 }
@@ -49,7 +65,7 @@ void standin_device_enter(void) {
 void standin_device_leave(void) {
     if (--entered == 0) {
         for (memory_block *block = device_blocks; block != NULL; block = block->next) {
-            ASAN_POISON_MEMORY_REGION(block->at, block->bytes);
+            poison(block);
         }
     }
 }
@@ -61,7 +77,9 @@ static unsigned char *add(memory_block **list, size_t bytes) {
         free(block);
         return NULL;
     }
-    memset(at, MEMORY_FILL, bytes);
+    size_t end = bytes < FILL_BYTES ? bytes : (size_t)FILL_BYTES;
+    memset(at, MEMORY_FILL, end);
+    memset(static_cast<unsigned char *>(at) + bytes - end, MEMORY_FILL, end);
     *block = memory_block{*list, static_cast<unsigned char *>(at), bytes};
     *list = block;
     return block->at;
@@ -78,7 +96,7 @@ static size_t drop(memory_block **list, const void *at) {
     }
     size_t bytes = block->bytes;
     *list = block->next;
-    ASAN_UNPOISON_MEMORY_REGION(block->at, block->bytes);
+    unpoison(block);
     free(block->at);
     free(block);
     return bytes;
@@ -107,7 +125,7 @@ cudaError_t cudaMalloc(void **devPtr, size_t size) {
     if (at == NULL) {
         return standin_error(cudaErrorMemoryAllocation);
     }
-    ASAN_POISON_MEMORY_REGION(at, size);
+    poison(device_blocks);
     counts->device_bytes += size;
     counts->device_blocks++;
     *devPtr = at;

@@ -52,7 +52,7 @@ static __global__ void add(float *at, unsigned n, float value) {
 static __global__ void commit(int fault, float *device, unsigned n) {
     SHARED(float, dynamic);
     SHARED_ARRAY(float, fixed, [2][16]);
-    float local[4] = {}, *overrun = local; /* by a pointer: UBSan sees an array's own index */
+    float local[4] = {}, *volatile overrun = local; /* UBSan sees what it can follow */
     unsigned i = threadIdx.x;
     fixed[i / 16][i % 16] = dynamic[i] = 0.0f;
     __syncthreads(); /* so that a local overrun is after a switch of stacks */

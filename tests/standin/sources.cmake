@@ -1,0 +1,10 @@
+# standin_sources(target a.cu b.cu): builds CUDA sources for the CPU into a target of this directory.
+function(standin_sources target)
+  foreach(source ${ARGN})
+    get_filename_component(path ${source} ABSOLUTE)
+    set_source_files_properties(${path} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+    target_sources(${target} PRIVATE ${path})
+  endforeach()
+  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/kernels)
+  target_link_libraries(${target} PRIVATE standin)
+endfunction()
