@@ -46,6 +46,7 @@ static bool open_service(daemon_state *d, char *error) {
                                                        .memory_rank = c->memory_rank,
                                                        .half_life_rows = c->half_life_rows,
                                                        .threads = c->threads,
+                                                       .tf32 = c->tf32,
                                                        .accounts_max = c->accounts_max,
                                                        .rows_max = c->rows_max,
                                                        .queue_rows_max = c->queue_rows_max,
@@ -75,9 +76,18 @@ static bool open_server(daemon_state *d, char *error) {
 static void announce(const daemon_state *d) {
     const config *c = &d->config;
     const engine_reference *r = &d->reference->statistics;
-    log_line(LOG_INFO, "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s, window %zu",
-             d->reference->model, r->dim, r->classes, r->rank, c->listen,
-             service_engine(d->service), c->window_rows);
+    engine_facts facts = service_facts(d->service);
+    log_line(LOG_INFO,
+             "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s%s%s%s, window %zu",
+             d->reference->model, r->dim, r->classes, r->rank, c->listen, facts.name,
+             facts.note[0] ? " (" : "", facts.note, facts.note[0] ? ")" : "", c->window_rows);
+    log_line(LOG_INFO,
+             "an account costs %zu bytes, and %zu for each class it has asked about in its memory",
+             facts.bytes_per_slot, facts.bytes_per_block);
+    if (c->tf32 && facts.tf32_error > 0.0) {
+        log_line(LOG_WARNING, "tf32: projections of random rows are off by up to %.2g",
+                 facts.tf32_error);
+    }
     if (service_rows_max(d->service) < c->rows_max) {
         log_line(LOG_WARNING, "requests are limited to %zu rows, as many as accounts",
                  service_rows_max(d->service));
@@ -142,12 +152,12 @@ int main(int argc, char **argv) {
         close_all(&d);
         return EXIT_FAILURE;
     }
+    announce(&d); /* while the engine is still this thread's */
     if (pthread_create(&d.owner, NULL, owner_main, d.service) != 0) {
         log_line(LOG_ERROR, "no thread to be had");
         close_all(&d);
         return EXIT_FAILURE;
     }
-    announce(&d);
     while (sem_wait(&leave) != 0) {
     }
     log_line(LOG_INFO, "ending: answering what was accepted");

@@ -33,6 +33,7 @@ typedef struct {
     uint64_t digest; /* of what was asked: the same seq for another request is an error */
     size_t rows;
     answer_row *row; /* [rows], owned by the table; valid until an answers_put needs the room */
+    bool degraded;   /* scored after the engine had lost its device */
     bool pending;    /* put, but its rows are not written yet */
 } answer;
 

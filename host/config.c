@@ -43,6 +43,7 @@ enum {
     KEY_CONNECTIONS,
     KEY_ENGINE,
     KEY_THREADS,
+    KEY_TF32,
     KEY_OUTPUT,
     KEY_SECRET,
 };
@@ -66,8 +67,11 @@ static const struct argp_option options[] = {
     {"max-queue-rows", KEY_QUEUE_ROWS, "N", 0, "rows that may wait; more is overloaded (65536)", 4},
     {"contexts", KEY_CONTEXTS, "N", 0, "requests at once (32)", 4},
     {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (1024)", 4},
-    {"engine", KEY_ENGINE, "NAME", 0, "auto (default), cpu or cuda", 5},
-    {"threads", KEY_THREADS, "N", 0, "threads of the cpu engine; 0 is all cores (default)", 5},
+    {"engine", KEY_ENGINE, "NAME", 0, "auto (cuda where a device answers, default), cpu or cuda",
+     5},
+    {"threads", KEY_THREADS, "N", 0,
+     "threads of the cpu engine, or that feed the cuda engine; 0 is all cores (default)", 5},
+    {"tf32", KEY_TF32, 0, 0, "cuda: project in TF32; its error is measured and logged", 5},
     {0},
 };
 
@@ -89,6 +93,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case KEY_ENGINE:
         c->engine = value;
+        break;
+    case KEY_TF32:
+        c->tf32 = true;
         break;
     case KEY_SECRET:
         c->secret_file = value;

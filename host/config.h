@@ -16,6 +16,7 @@
 typedef struct {
     const char *reference;
     const char *listen;
+    bool tf32;
     const char *engine;
     const char *secret_file;
     size_t window_rows;

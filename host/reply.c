@@ -50,7 +50,7 @@ static int encode_scores(const reply_facts *facts, request *r, nng_msg *message)
                           .poison_rows_count = list_poison_rows(r),
                           .poison_rows = r->poison_rows,
                           .classes = facts->limits->classes,
-                          .degraded = facts->degraded};
+                          .degraded = r->degraded};
     if (!facts->hard_label) {
         scores.poison = draw_probabilities;
         scores.poison_context = &source;

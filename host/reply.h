@@ -16,7 +16,6 @@ typedef struct {
     poison poison;
     bool hard_label;
     bool has_memory;
-    bool degraded;
 } reply_facts;
 
 /* hello is used for WIRE_HELLO alone. 0 or an NNG error. */

@@ -25,6 +25,7 @@ typedef struct {
     wire_code code; /* WIRE_OK: carried out */
     char text[WIRE_TEXT_MAX];
     bool known;    /* forget */
+    bool degraded; /* scored after the engine had lost its device */
     float *scores; /* [rows_max], as the next three */
     float *memory_scores;
     uint8_t *decisions;

@@ -16,6 +16,7 @@
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
+#include "log.h"
 #include "poison.h"
 #include "queue.h"
 #include "reply.h"
@@ -45,6 +46,7 @@ struct service {
     request **waiting; /* [contexts] taken from the queue */
     uint32_t *slots;   /* [rows_max] */
     /* For hello: written by the owner, read by anyone. */
+    atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
     atomic_uint_fast64_t rows_scored;
     atomic_uint_fast64_t requests;
@@ -89,7 +91,8 @@ static bool open_engine(service *s, char *error, size_t error_bytes) {
                                          .memory_blocks = o->accounts_max * per_account,
                                          .slots_max = o->accounts_max,
                                          .batch_rows_max = o->rows_max,
-                                         .threads = o->threads},
+                                         .threads = o->threads,
+                                         .tf32 = o->tf32},
                        error, error_bytes) == ENGINE_OK;
 }
 
@@ -128,7 +131,6 @@ bool service_open(service **out, const service_options *options, char *error, si
     s->reply.limits = &s->limits;
     s->reply.hard_label = options->hard_label;
     s->reply.has_memory = s->facts.memory_rank > 0;
-    s->reply.degraded = s->facts.degraded;
     if (!open_parts(s)) {
         snprintf(error, error_bytes, "out of memory for %zu accounts and requests of %zu rows",
                  s->options.accounts_max, s->options.rows_max);
@@ -166,8 +168,8 @@ size_t service_message_bytes_max(const service *s) {
     return s->message_bytes_max;
 }
 
-const char *service_engine(const service *s) {
-    return s->facts.name;
+engine_facts service_facts(const service *s) {
+    return s->facts;
 }
 
 /* ---- on NNG's threads ---- */
@@ -209,7 +211,7 @@ static wire_hello hello_of(service *s) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     wire_hello hello = {
         .version = ADDER_VERSION,
-        .degraded = s->facts.degraded,
+        .degraded = atomic_load(&s->degraded),
         .rows_max = o->rows_max,
         .message_bytes_max = s->message_bytes_max,
         .accounts_max = o->accounts_max,
@@ -219,7 +221,7 @@ static wire_hello hello_of(service *s) {
         .uptime_s = (double)(now.tv_sec - s->started.tv_sec),
         .models = 1,
     };
-    snprintf(hello.engine, sizeof hello.engine, "%s", s->facts.name);
+    snprintf(hello.engine, sizeof hello.engine, "%s", hello.degraded ? "cpu" : s->facts.name);
     wire_model *model = &hello.model[0];
     *model = (wire_model){.dim = s->limits.dim,
                           .classes = s->limits.classes,
@@ -248,6 +250,15 @@ int service_encode(void *host, server_call *call, nng_msg *reply) {
 
 /* ---- on the owner's thread ---- */
 
+/* After a call of the engine, in which it may have lost its device. */
+static void watch_engine(service *s) {
+    engine_facts facts = engine_describe(s->engine);
+    if (facts.degraded && !atomic_load(&s->degraded)) {
+        atomic_store(&s->degraded, true);
+        log_line(LOG_WARNING, "%s; the cpu engine goes on with empty windows", facts.note);
+    }
+}
+
 static void answer_from(request *r, const answer *answer) {
     for (size_t i = 0; i < r->wire.rows; i++) {
         r->scores[i] = answer->row[i].score;
@@ -256,6 +267,7 @@ static void answer_from(request *r, const answer *answer) {
         r->decisions[i] = answer->row[i].decision;
     }
     r->known = answer->row[0].decision != 0;
+    r->degraded = answer->degraded;
 }
 
 static void forget(service *s, request *r) {
@@ -355,7 +367,9 @@ static void decide(service *s, request *r) {
                 (answer_row){r->scores[i], r->memory_scores[i], r->fill[i], r->decisions[i]};
         }
     }
+    r->degraded = atomic_load(&s->degraded);
     if (r->answer != NULL) {
+        r->answer->degraded = r->degraded;
         r->answer->pending = false;
     }
 }
@@ -366,6 +380,7 @@ static void carry_out(service *s, request **requests, size_t count) {
     if (status == ENGINE_OK) {
         status = engine_collect(s->engine);
     }
+    watch_engine(s);
     for (size_t i = 0; i < count; i++) {
         if (status == ENGINE_OK) {
             atomic_fetch_add(&s->rows_scored, requests[i]->wire.rows);

@@ -34,6 +34,7 @@ typedef struct {
     size_t memory_rank; /* 0: off */
     double half_life_rows;
     size_t threads;        /* 0: all cores */
+    bool tf32;             /* see engine.h */
     size_t accounts_max;   /* least recently used goes first */
     size_t rows_max;       /* of a request; cut to accounts_max */
     size_t queue_rows_max; /* waiting; past it: overloaded */
@@ -52,7 +53,8 @@ void service_close(service *service); /* NULL is allowed; no call may be running
 size_t service_rows_max(const service *service);
 /* The longest message that can hold a request of rows_max rows. */
 size_t service_message_bytes_max(const service *service);
-const char *service_engine(const service *service);
+/* The engine's, as of opening. */
+engine_facts service_facts(const service *service);
 
 /* As server_options want them; host is the service. */
 bool service_begin(void *host, server_call *call, const void *message, size_t bytes);

@@ -190,6 +190,15 @@ void fixture_golden_free(fixture_golden *golden) {
 
 /* Engines. */
 
+bool fixture_simulated(const char *name) {
+#ifdef ADDER_STANDIN
+    return strcmp(name, "cuda") == 0;
+#else
+    (void)name;
+    return false;
+#endif
+}
+
 engine_options fixture_options(const char *name, size_t window_rows) {
     return (engine_options){.name = name,
                             .window_rows = window_rows,

@@ -36,6 +36,10 @@
     FIXTURE_ENGINES(CLAIM)                                                                         \
     static void CLAIM(const char *name)
 
+/* Whether the engine runs on the CUDA stand-in, a thousand times slower than a device: tests that
+ * would take minutes then look at fewer cases, and say at which. */
+bool fixture_simulated(const char *name);
+
 /* Rows of one account, in its order. */
 typedef struct {
     size_t rows;

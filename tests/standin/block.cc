@@ -9,7 +9,13 @@
 
 #include <stdlib.h>
 
-enum { WARP_LANES = 32, WARPS_MAX = 32, SHARED_BLOCKS_MAX = 64, SHARED_FILL = 0xff, KERNELS_MAX = 256 };
+enum {
+    WARP_LANES = 32,
+    WARPS_MAX = 32,
+    SHARED_BLOCKS_MAX = 64,
+    SHARED_FILL = 0xff,
+    KERNELS_MAX = 256
+};
 enum { SHARED_DEFAULT_BYTES = 48 << 10, SHARED_MOST_BYTES = 227 << 10 };
 
 typedef enum { FRESH, READY, AT_BARRIER, AT_WARP, ENDED } thread_state;
