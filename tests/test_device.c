@@ -1,0 +1,260 @@
+/*
+ * test_device.c - a CUDA device that is missing, too small, failing or lost, on the stand-in.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "hostile.h"
+#include "standin.h"
+
+enum { DIM = 40, CLASSES = 3, WINDOW = 40, SLOTS = 4, OBSERVATIONS = 6, ROWS = 60 };
+
+/* The CPU engine does the same arithmetic in another order. */
+static const double engines_tolerance = 1e-5;
+
+/* What leaves the process unable to use CUDA; the daemon must go on. */
+static const int losses[] = {226, 700, 702, 714, 719, 911};
+
+/* W and the rank above 33, q above 32: all kernels and both libraries take part. */
+static engine_options options_of(const char *name) {
+    return (engine_options){.name = name,
+                            .window_rows = WINDOW,
+                            .memory_rank = 36,
+                            .half_life_rows = 64,
+                            .memory_blocks = 256,
+                            .slots_max = SLOTS,
+                            .batch_rows_max = 128,
+                            .threads = 1};
+}
+
+/* Batches of six observations of ten rows; a slot has several in one batch. */
+typedef struct {
+    engine_reference reference;
+    fixture_rows rows;
+    const unsigned char *embeddings[ROWS];
+    engine_observation observation[OBSERVATIONS];
+} traffic;
+
+static void traffic_make(traffic *t) {
+    hostile_random random = {31};
+    t->reference = hostile_reference_make(&random, DIM, CLASSES);
+    t->rows = hostile_window_make(&random, &t->reference, HOSTILE_FOREIGN, ROWS);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        /* Half of the rows of one class, so that its Gram matrix grows large. */
+        t->rows.classes[i] = i % 2 ? 0 : t->rows.classes[i];
+        t->embeddings[i] = (const unsigned char *)(t->rows.embeddings + i * DIM);
+    }
+    for (uint32_t o = 0; o < OBSERVATIONS; o++) {
+        t->observation[o] = (engine_observation){o % SLOTS, o * 10, 10, ENGINE_F32};
+    }
+}
+
+static void traffic_free(traffic *t) {
+    fixture_rows_free(&t->rows);
+    hostile_reference_free(&t->reference);
+}
+
+static engine_batch batch_of(const traffic *t, engine_result *results) {
+    return (engine_batch){.rows = ROWS,
+                          .embeddings = t->embeddings,
+                          .classes = t->rows.classes,
+                          .observations = OBSERVATIONS,
+                          .observation = t->observation,
+                          .results = results};
+}
+
+static engine *open_engine(const traffic *t, const char *name) {
+    return fixture_open(&t->reference, options_of(name));
+}
+
+static void compare(const engine_result *got, const engine_result *want, const char *what) {
+    for (size_t o = 0; o < OBSERVATIONS; o++) {
+        double off = fabs(got[o].score - want[o].score) / want[o].score;
+        double memory_off = fabs(got[o].memory_score - want[o].memory_score) / want[o].memory_score;
+        cr_assert(got[o].fill == want[o].fill, "%s: observation %zu has fill %u, not %u", what, o,
+                  got[o].fill, want[o].fill);
+        cr_assert(off <= engines_tolerance && memory_off <= engines_tolerance,
+                  "%s: observation %zu scores %.9g and %.9g, not %.9g and %.9g", what, o,
+                  got[o].score, got[o].memory_score, want[o].score, want[o].memory_score);
+    }
+}
+
+/* ---- which engine ---- */
+
+Test(device, auto_is_cuda_where_a_device_answers_and_else_cpu_and_says_why) {
+    traffic t;
+    traffic_make(&t);
+    engine *engine = open_engine(&t, "auto");
+    cr_assert_str_eq(engine_describe(engine).name, "cuda");
+    engine_close(engine);
+    standin_set_devices(0);
+    engine = open_engine(&t, "auto");
+    engine_facts facts = engine_describe(engine);
+    cr_assert_str_eq(facts.name, "cpu");
+    cr_assert(strstr(facts.note, "no cuda device answers"), "the note is \"%s\"", facts.note);
+    cr_assert(!facts.degraded);
+    engine_close(engine);
+    char error[256] = "";
+    engine_options options = options_of("cuda");
+    cr_assert(engine_open(&engine, &t.reference, &options, error, sizeof error) ==
+              ENGINE_BAD_ARGUMENT);
+    cr_assert(!engine && strstr(error, "no cuda device answers"), "the text is \"%s\"", error);
+    standin_reset();
+    traffic_free(&t);
+}
+
+/* ---- too small ---- */
+
+Test(device, a_device_without_room_is_refused_with_how_many_accounts_would_fit) {
+    traffic t;
+    char error[256] = "";
+    engine *engine = NULL;
+    traffic_make(&t);
+    engine_options options = options_of("cuda");
+    options.memory_rank = 0;
+    options.slots_max = 1 << 20;
+    standin_set_memory(64 << 20);
+    cr_assert(engine_open(&engine, &t.reference, &options, error, sizeof error) ==
+              ENGINE_NO_MEMORY);
+    const char *fit = strrchr(error, ':');
+    cr_assert(!engine && fit && strstr(fit, "accounts would fit") && !strchr(error, '\n'),
+              "the text is \"%s\"", error);
+    size_t slots = strtoul(fit + 1, NULL, 10);
+    cr_assert(slots > 0 && slots < options.slots_max, "%s", error);
+    options.slots_max = slots;
+    cr_assert(engine_open(&engine, &t.reference, &options, error, sizeof error) == ENGINE_OK,
+              "%zu: %s", slots, error);
+    engine_close(engine);
+    options.slots_max = slots + slots / 100 + 1;
+    cr_assert(engine_open(&engine, &t.reference, &options, error, sizeof error) == ENGINE_NO_MEMORY,
+              "%zu fit as well", options.slots_max);
+    standin_reset();
+    traffic_free(&t);
+}
+
+/* ---- failing ---- */
+
+static void nothing_left(const char *what, size_t nth) {
+    standin_counts left = standin_count();
+    cr_assert(left.device_blocks == 0 && left.host_blocks == 0 && left.streams == 0 &&
+                  left.events == 0 && left.graphs == 0 && left.handles == 0,
+              "%s, call %zu: %zu device and %zu host blocks, %zu streams, %zu events, %zu graphs, "
+              "%zu handles are left",
+              what, nth, left.device_blocks, left.host_blocks, left.streams, left.events,
+              left.graphs, left.handles);
+}
+
+static void every_call_fails_at_open(const traffic *t, engine_options options) {
+    size_t opened = 0;
+    for (unsigned nth = 1; !opened; nth++) {
+        char error[256] = "";
+        engine *engine = NULL;
+        standin_fail(NULL, nth, 2);
+        engine_status status = engine_open(&engine, &t->reference, &options, error, sizeof error);
+        standin_reset();
+        if (status == ENGINE_OK) {
+            opened = nth;
+            engine_close(engine);
+        } else {
+            cr_assert(!engine && strlen(error) > 8 && !strchr(error, '\n'), "call %u: \"%s\"", nth,
+                      error);
+        }
+        nothing_left("open", nth);
+    }
+    printf("%zu calls of CUDA and its libraries failed at open, one after the other\n", opened - 1);
+}
+
+Test(device, a_call_that_fails_at_open_is_said_and_leaves_nothing_behind) {
+    traffic t;
+    traffic_make(&t);
+    every_call_fails_at_open(&t, options_of("cuda"));
+    engine_options small = options_of("cuda");
+    small.window_rows = 16; /* with a graph */
+    small.memory_rank = 8;
+    every_call_fails_at_open(&t, small);
+    traffic_free(&t);
+}
+
+/* Three batches, two in flight; call `nth` after opening fails. Returns whether any did. */
+static bool lose(const traffic *t, unsigned nth, int code, const engine_result *fresh) {
+    engine_result results[3][OBSERVATIONS];
+    engine_batch batch[3];
+    char what[64];
+    memset(results, 0xff, sizeof results);
+    engine *engine = open_engine(t, "cuda");
+    size_t before = standin_count().calls;
+    standin_fail(NULL, nth, code);
+    for (size_t b = 0; b < 3; b++) {
+        batch[b] = batch_of(t, results[b]);
+        if (b == 2) {
+            cr_assert(engine_collect(engine) == ENGINE_OK);
+        }
+        cr_assert(engine_submit(engine, &batch[b]) == ENGINE_OK);
+    }
+    cr_assert(engine_collect(engine) == ENGINE_OK && engine_collect(engine) == ENGINE_OK);
+    cr_assert(engine_collect(engine) == ENGINE_EMPTY);
+    engine_facts facts = engine_describe(engine);
+    bool lost = standin_count().calls - before >= nth;
+    snprintf(what, sizeof what, "call %u failing with %d", nth, code);
+    cr_assert(facts.degraded == lost, "%s: degraded is %d", what, facts.degraded);
+    cr_assert_str_eq(facts.name, lost ? "cpu" : "cuda");
+    cr_assert(!lost || strncmp(facts.note, "cuda lost: ", 11) == 0, "%s: \"%s\"", what, facts.note);
+    /* The CPU engine began with empty windows at one of the three batches; from there on it has
+     * seen the batches of a fresh engine. */
+    size_t begin = 0;
+    while (lost && begin < 3 && results[begin][OBSERVATIONS - 1].fill == WINDOW) {
+        begin++;
+    }
+    size_t from = 0;
+    for (size_t b = 0; b < 3; b++) {
+        bool empty = b == 0 || results[b][0].fill == 10;
+        from = empty ? 0 : from + 1;
+        compare(results[b], fresh + from * OBSERVATIONS, what);
+    }
+    engine_close(engine);
+    standin_reset();
+    nothing_left(what, nth);
+    return lost;
+}
+
+Test(device, a_device_lost_at_any_call_costs_windows_but_no_answer) {
+    traffic t;
+    engine_result fresh[3][OBSERVATIONS];
+    traffic_make(&t);
+    engine *cpu = open_engine(&t, "cpu");
+    for (size_t b = 0; b < 3; b++) {
+        engine_batch batch = batch_of(&t, fresh[b]);
+        fixture_run(cpu, &batch);
+    }
+    engine_close(cpu);
+    unsigned calls = 1;
+    while (lose(&t, calls, losses[calls % (sizeof losses / sizeof *losses)], fresh[0])) {
+        calls++;
+    }
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+        cr_assert(lose(&t, 7, losses[i], fresh[0]), "%d", losses[i]);
+    }
+    printf("%u calls failed, one after the other\n", calls - 1);
+    cr_assert(calls > 60, "only %u calls", calls);
+    traffic_free(&t);
+}
+
+Test(device, a_device_and_memory_lost_together_are_told) {
+    traffic t;
+    engine_result results[OBSERVATIONS];
+    traffic_make(&t);
+    engine *engine = open_engine(&t, "cuda");
+    standin_fail("cudaEventSynchronize", 1, 700);
+    engine_batch batch = batch_of(&t, results);
+    cr_assert(engine_submit(engine, &batch) == ENGINE_OK);
+    cr_assert(engine_collect(engine) == ENGINE_OK);
+    cr_assert(engine_describe(engine).degraded);
+    size_t used = 0;
+    cr_assert(engine_export(engine, 0, NULL, 0, &used) == ENGINE_OK && used > 0);
+    engine_close(engine);
+    standin_reset();
+    traffic_free(&t);
+}
