@@ -39,6 +39,22 @@ double bench_percentile(double *values, size_t count, double percent) {
     return values[at < count ? at : count - 1];
 }
 
+size_t bench_memory_available(void) {
+    char line[LINE_BYTES];
+    size_t bytes = SIZE_MAX, kib;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "MemAvailable: %zu kB", &kib) == 1) {
+            bytes = kib * 1024;
+            break;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return bytes;
+}
+
 /* "model name" is what x86 kernels call it; others say nothing as plain. */
 static void cpu_name(char *name, size_t name_bytes) {
     char line[LINE_BYTES];

@@ -21,6 +21,9 @@ double bench_now(void);
 double bench_median(double *values, size_t count);
 double bench_percentile(double *values, size_t count, double percent);
 
+/* Bytes of this machine's memory that a program may still take; SIZE_MAX where that is unknown. */
+size_t bench_memory_available(void);
+
 /* Two lines on stdout: CPU, cores, load and date; build, compiler and BLAS. The load is there since
  * a machine that does other work as well gives other numbers. */
 void bench_print_machine(void);

@@ -1,5 +1,6 @@
 /*
- * engine_measure.c - an engine without memory, one with, the projection alone, sgemm alone.
+ * engine_measure.c - an engine without memory, one with, and the yardsticks of where it works: the
+ * projection alone and sgemm alone, or the device's copies and products.
  */
 #include "engine_measure.h"
 
@@ -7,192 +8,147 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cblas.h>
-
 #include "bench.h"
+#include "device.h"
 #include "engine.h"
 #include "pool.h"
 #include "project.h"
 
-enum { REQUESTS_MAX = 1 << 16, ROUND_REQUESTS_MIN = 100, MEMORY_BLOCKS_MAX = 1 << 20 };
+enum { REQUESTS_MAX = 1 << 16 };
 
-/* How a round's time is shared out; SGEMM_PART is that of each way. */
+/* How a round's time is shared out; SGEMM_PART and DEVICE_PART are those of each way. */
 #define STREAM_PART 0.30
 #define MEMORY_PART 0.20
 #define PROJECT_PART 0.18
 #define SGEMM_PART 0.08
+#define DEVICE_PART 0.10
 #define REQUEST_PART 0.08
-
-/* A memory of the same few rows again and again has no rank, and eigenvalues come at another price.
- */
-enum { RING_BATCHES_MIN = 17 };
-
-/* Long against a window, so that forgetting costs what it costs in service. */
-#define HALF_LIFE_ROWS 1000.0
-
-/* An engine and where in the ring of batches its accounts are. */
-typedef struct {
-    engine *engine;
-    const synthetic *data;
-    size_t batches;
-    size_t next;
-    engine_status status; /* the first that was not ENGINE_OK */
-} stream;
 
 typedef struct {
     const synthetic *data;
     const measure_plan *plan;
     measure_result *result;
     stream plain;
-    stream remembering; /* its engine is NULL without memory */
+    stream remembering; /* not open without memory */
     sgemm *sgemm;
+    device *device;
+    bool device_failed; /* in a round; the result says why */
     project *project;
     pool *pool;
-    unsigned char *dtype;              /* [batch rows] all ENGINE_F32 */
-    double *request_s;                 /* [REQUESTS_MAX] */
-    double plain_s[MEASURE_ROUNDS];    /* of a batch */
-    double remember_s[MEASURE_ROUNDS]; /* of a batch */
-    double project_s[MEASURE_ROUNDS];  /* of a batch */
-    double sgemm_s[SGEMM_WAYS][MEASURE_ROUNDS];
+    unsigned char *dtype; /* [batch rows] all ENGINE_F32 */
+    double *request_s;    /* [REQUESTS_MAX] */
     size_t requests;
+    /* Seconds of a batch. */
+    double plain_s[MEASURE_ROUNDS];
+    double compute_s[MEASURE_ROUNDS]; /* the device's part of plain_s */
+    double remember_s[MEASURE_ROUNDS];
+    double project_s[MEASURE_ROUNDS];
+    double sgemm_s[SGEMM_WAYS][MEASURE_ROUNDS];
+    double device_s[DEVICE_YARDSTICKS][MEASURE_ROUNDS];
 } bench_state;
 
-size_t measure_batches(size_t window_rows, size_t observation_rows) {
-    size_t batches = (window_rows + observation_rows - 1) / observation_rows + 1;
-    return batches > RING_BATCHES_MIN ? batches : RING_BATCHES_MIN;
+/* ---- opening ---- */
+
+static engine_status processor_open(bench_state *state, size_t threads) {
+    const synthetic *data = state->data;
+    engine_batch batch = synthetic_batch(data, 0);
+    state->sgemm = sgemm_open(&data->reference, &batch, threads);
+    state->project = project_open(&data->reference, batch.rows, threads);
+    state->pool = pool_open(threads);
+    state->dtype = calloc(batch.rows, sizeof *state->dtype);
+    bool opened = state->sgemm && state->project && state->pool && state->dtype;
+    return opened ? ENGINE_OK : ENGINE_NO_MEMORY;
 }
 
-/* ---- streams ---- */
+static engine_status accelerator_open(bench_state *state) {
+    engine_batch batch = synthetic_batch(state->data, 0);
+    return device_open(&state->device, &state->data->reference, &batch, state->plan->copy_bytes,
+                       state->result->error, MEASURE_ERROR_BYTES);
+}
 
-static void note(stream *s, engine_status status) {
-    if (s->status == ENGINE_OK) {
-        s->status = status;
+/* A device holds one engine more easily than two: without the second there is no memory's figure.
+ */
+static engine_status remembering_open(bench_state *state) {
+    measure_result *result = state->result;
+    engine_status status = stream_open(&state->remembering, state->data, &state->plan->stream,
+                                       result->error, MEASURE_ERROR_BYTES);
+    if (status == ENGINE_OK) {
+        result->memory_rank = engine_describe(state->remembering.engine).memory_rank;
+    } else {
+        stream_close(&state->remembering);
     }
+    return status == ENGINE_NO_MEMORY ? ENGINE_OK : status;
 }
 
-/* As many batches in flight as the engine takes: the oldest is collected when it says so. */
-static void push(stream *s, const engine_batch *batch) {
-    engine_status status = engine_submit(s->engine, batch);
-    if (status == ENGINE_BUSY) {
-        note(s, engine_collect(s->engine));
-        status = engine_submit(s->engine, batch);
+static engine_status streams_open(bench_state *state) {
+    measure_result *result = state->result;
+    stream_options plain = state->plan->stream;
+    plain.memory_rank = 0;
+    engine_status status =
+        stream_open(&state->plain, state->data, &plain, result->error, MEASURE_ERROR_BYTES);
+    if (status != ENGINE_OK) {
+        return status;
     }
-    note(s, status);
-}
-
-static void drain(stream *s) {
-    engine_status status;
-    while ((status = engine_collect(s->engine)) == ENGINE_OK) {
+    engine_facts facts = engine_describe(state->plain.engine);
+    snprintf(result->engine, MEASURE_NAME_BYTES, "%s", facts.name);
+    result->threads = facts.threads;
+    state->request_s = calloc(REQUESTS_MAX, sizeof *state->request_s);
+    if (state->request_s == NULL) {
+        return ENGINE_NO_MEMORY;
     }
-    if (status != ENGINE_EMPTY) {
-        note(s, status);
+    return state->plan->stream.memory_rank > 0 ? remembering_open(state) : ENGINE_OK;
+}
+
+static engine_status state_open(bench_state *state) {
+    /* What fails below without a line of its own had no memory; others write over this. */
+    snprintf(state->result->error, MEASURE_ERROR_BYTES, "out of memory");
+    if (state->plan->yardsticks_only) {
+        return accelerator_open(state);
     }
-}
-
-static void push_next(stream *s) {
-    engine_batch batch = synthetic_batch(s->data, s->next);
-    s->next = (s->next + 1) % s->batches;
-    push(s, &batch);
-}
-
-/* Fills a group of accounts' windows, a window an observation, with what the batches before the
- * last would have left in them: the same state at a fraction of their cost. */
-static bool fill_windows(stream *s, size_t window_rows, size_t batch_rows) {
-    const synthetic_shape *shape = &s->data->shape;
-    const unsigned char **row = calloc(batch_rows, sizeof(const unsigned char *));
-    uint32_t *classes = calloc(batch_rows, sizeof *classes);
-    engine_observation *observation = calloc(shape->accounts, sizeof *observation);
-    bool allocated = row != NULL && classes != NULL && observation != NULL;
-    size_t group = batch_rows / window_rows;
-    for (size_t first = 0; allocated && first < shape->accounts; first += group) {
-        engine_batch batch = {.embeddings = row,
-                              .classes = classes,
-                              .observation = observation,
-                              .results = s->data->results};
-        for (size_t a = first; a < shape->accounts && a < first + group; a++) {
-            observation[batch.observations++] =
-                (engine_observation){.slot = (uint32_t)a,
-                                     .row_first = (uint32_t)batch.rows,
-                                     .row_count = (uint32_t)window_rows};
-            for (size_t back = window_rows; back-- > 0; batch.rows++) {
-                size_t b = s->batches - 2 - back / shape->observation_rows;
-                size_t in_observation =
-                    shape->observation_rows - 1 - back % shape->observation_rows;
-                size_t at = (b * shape->accounts + a) * shape->observation_rows + in_observation;
-                row[batch.rows] = s->data->row[at];
-                classes[batch.rows] = s->data->classes[at];
-            }
-        }
-        push(s, &batch);
-        drain(s); /* the next group is written to the same arrays */
+    engine_status status = streams_open(state);
+    if (status == ENGINE_OK && strcmp(state->result->engine, "cpu") == 0) {
+        status = processor_open(state, state->result->threads);
+    } else if (status == ENGINE_OK && strcmp(state->result->engine, "cuda") == 0) {
+        status = accelerator_open(state);
+        status = status == ENGINE_NO_MEMORY ? ENGINE_OK : status; /* then without them */
     }
-    s->next = s->batches - 1;
-    free(observation);
-    free(classes);
-    free(row);
-    return allocated;
+    return status;
 }
 
-static bool stream_open(bench_state *state, stream *s, size_t memory_rank) {
-    const synthetic_shape *shape = &state->data->shape;
-    const measure_plan *plan = state->plan;
-    size_t batch_rows = shape->accounts * shape->observation_rows;
-    size_t rows_max = batch_rows > plan->window_rows ? batch_rows : plan->window_rows;
-    size_t blocks = shape->accounts * shape->classes;
-    blocks = blocks < MEMORY_BLOCKS_MAX ? blocks : MEMORY_BLOCKS_MAX;
-    engine_options options = {.name = plan->engine,
-                              .window_rows = plan->window_rows,
-                              .memory_rank = memory_rank,
-                              .half_life_rows = HALF_LIFE_ROWS,
-                              .memory_blocks = blocks > rows_max ? blocks : rows_max,
-                              .slots_max = shape->accounts,
-                              .batch_rows_max = rows_max,
-                              .threads = plan->threads};
-    *s = (stream){.data = state->data,
-                  .batches = measure_batches(plan->window_rows, shape->observation_rows)};
-    engine_status status = engine_open(&s->engine, &state->data->reference, &options,
-                                       state->result->error, MEASURE_ERROR_BYTES);
-    state->result->refused = status == ENGINE_BAD_ARGUMENT;
-    return status == ENGINE_OK && fill_windows(s, plan->window_rows, rows_max);
+static void state_close(bench_state *state) {
+    free(state->request_s);
+    free(state->dtype);
+    pool_close(state->pool);
+    project_close(state->project);
+    device_close(state->device);
+    sgemm_close(state->sgemm);
+    stream_close(&state->remembering);
+    stream_close(&state->plain);
 }
 
-/* Seconds of a batch, the mean of as many as fit `seconds` (at least one). */
-static double stream_time(stream *s, double seconds) {
-    size_t batches = 0;
-    double spent = 0.0;
-    double start = bench_now();
-    do {
-        push_next(s);
-        batches++;
-        spent = bench_now() - start;
-    } while (spent < seconds);
-    drain(s);
-    return (bench_now() - start) / (double)batches;
-}
+/* ---- rounds ---- */
 
-/* Requests of one observation, account after account, each waited for. */
-static void time_requests(bench_state *state, double seconds) {
+static void time_stream(bench_state *state, size_t round, double seconds) {
     stream *s = &state->plain;
-    size_t accounts = s->data->shape.accounts;
-    double start = bench_now();
-    double before = start;
-    for (size_t i = 0;
-         state->requests < REQUESTS_MAX && (i < ROUND_REQUESTS_MIN || before - start < seconds);
-         i++) {
-        engine_observation alone;
-        engine_batch batch = synthetic_request(s->data, s->next, i % accounts, &alone);
-        before = bench_now();
-        note(s, engine_submit(s->engine, &batch));
-        note(s, engine_collect(s->engine));
-        state->request_s[state->requests++] = bench_now() - before;
-        if ((i + 1) % accounts == 0) {
-            s->next = (s->next + 1) % s->batches;
-        }
-    }
-    s->next = (s->next + 1) % s->batches;
+    size_t batches = s->batches;
+    double computed = engine_describe(s->engine).compute_s;
+    state->plain_s[round] = stream_time(s, seconds);
+    computed = engine_describe(s->engine).compute_s - computed;
+    state->compute_s[round] = computed / (double)(s->batches - batches);
 }
 
-/* ---- the projection alone ---- */
+/* Account after account, each waited for. */
+static void time_requests(bench_state *state, double seconds) {
+    double spent = 0.0;
+    for (size_t i = 0;
+         state->requests < REQUESTS_MAX && (i < state->plan->requests_min || spent < seconds);
+         i++) {
+        double one = stream_request(&state->plain, i);
+        state->request_s[state->requests++] = one;
+        spent += one;
+    }
+    stream_skip(&state->plain);
+}
 
 /* One batch again and again, as sgemm has it: both find their rows in the same cache. */
 static double project_time(bench_state *state, double seconds) {
@@ -209,29 +165,51 @@ static double project_time(bench_state *state, double seconds) {
     return spent / (double)passes;
 }
 
-static bool yardsticks_open(bench_state *state, size_t threads) {
-    const synthetic *data = state->data;
-    engine_batch batch = synthetic_batch(data, 0);
-    state->sgemm = sgemm_open(&data->reference, &batch, threads);
-    state->project = project_open(&data->reference, batch.rows, threads);
-    state->pool = pool_open(threads);
-    state->dtype = calloc(batch.rows, sizeof *state->dtype);
-    return state->sgemm && state->project && state->pool && state->dtype;
+static void time_device(bench_state *state, size_t round, double seconds) {
+    for (device_yardstick what = 0; what < DEVICE_YARDSTICKS; what++) {
+        engine_status status =
+            device_time(state->device, what, seconds, &state->device_s[what][round],
+                        state->result->error, MEASURE_ERROR_BYTES);
+        state->device_failed = state->device_failed || status != ENGINE_OK;
+    }
 }
 
-/* ---- rounds ---- */
-
 static void measure_round(bench_state *state, size_t round, double seconds) {
-    state->plain_s[round] = stream_time(&state->plain, STREAM_PART * seconds);
+    if (state->plain.engine != NULL) {
+        time_stream(state, round, STREAM_PART * seconds);
+    }
     if (state->remembering.engine != NULL) {
         state->remember_s[round] = stream_time(&state->remembering, MEMORY_PART * seconds);
     }
-    time_requests(state, REQUEST_PART * seconds);
+    if (state->plain.engine != NULL) {
+        time_requests(state, REQUEST_PART * seconds);
+    }
     if (state->sgemm != NULL) {
         state->project_s[round] = project_time(state, PROJECT_PART * seconds);
-        for (sgemm_way way = 0; way < SGEMM_WAYS; way++) {
-            state->sgemm_s[way][round] = sgemm_time(state->sgemm, way, SGEMM_PART * seconds);
-        }
+    }
+    for (sgemm_way way = 0; state->sgemm != NULL && way < SGEMM_WAYS; way++) {
+        state->sgemm_s[way][round] = sgemm_time(state->sgemm, way, SGEMM_PART * seconds);
+    }
+    if (state->device != NULL) {
+        time_device(state, round, DEVICE_PART * seconds);
+    }
+}
+
+/* ---- results ---- */
+
+/* Of so much work a batch; 0 where nothing was timed. */
+static double rate(double work, double *seconds) {
+    double median = bench_median(seconds, MEASURE_ROUNDS);
+    return median > 0.0 ? work / median : 0.0;
+}
+
+static void summarise_device(bench_state *state) {
+    measure_result *result = state->result;
+    double *into[DEVICE_YARDSTICKS] = {[DEVICE_UPLOAD] = &result->upload_bytes_per_s,
+                                       [DEVICE_COPY] = &result->copy_bytes_per_s,
+                                       [DEVICE_PRODUCT] = &result->product_flops_per_s};
+    for (device_yardstick what = 0; what < DEVICE_YARDSTICKS; what++) {
+        *into[what] = rate(device_work(state->device, what), state->device_s[what]);
     }
 }
 
@@ -240,75 +218,71 @@ static void summarise(bench_state *state) {
     const synthetic_shape *shape = &state->data->shape;
     double rows = (double)(shape->accounts * shape->observation_rows);
     double flops = rows * 2.0 * (double)shape->dim * (double)shape->rank;
-    result->rows_per_s = rows / bench_median(state->plain_s, MEASURE_ROUNDS);
-    if (state->remembering.engine != NULL) {
-        result->memory_rows_per_s = rows / bench_median(state->remember_s, MEASURE_ROUNDS);
-    }
+    result->rows_per_s = rate(rows, state->plain_s);
+    result->compute_rows_per_s = rate(rows, state->compute_s);
+    result->memory_rows_per_s = rate(rows, state->remember_s);
     result->requests = state->requests;
-    result->request_p50_us = 1e6 * bench_percentile(state->request_s, state->requests, 50.0);
-    result->request_p99_us = 1e6 * bench_percentile(state->request_s, state->requests, 99.0);
-    if (state->sgemm == NULL) {
-        return;
+    if (state->requests > 0) {
+        result->request_p50_us = 1e6 * bench_percentile(state->request_s, state->requests, 50.0);
+        result->request_p99_us = 1e6 * bench_percentile(state->request_s, state->requests, 99.0);
     }
-    result->project_flops_per_s = flops / bench_median(state->project_s, MEASURE_ROUNDS);
+    if (state->device != NULL) {
+        summarise_device(state);
+    }
+    result->project_flops_per_s = rate(flops, state->project_s);
     for (sgemm_way way = 0; way < SGEMM_WAYS; way++) {
-        double rate = flops / bench_median(state->sgemm_s[way], MEASURE_ROUNDS);
-        if (rate > result->sgemm_flops_per_s) {
-            result->sgemm_flops_per_s = rate;
+        double sgemm = rate(flops, state->sgemm_s[way]);
+        if (sgemm > result->sgemm_flops_per_s) {
+            result->sgemm_flops_per_s = sgemm;
             result->sgemm_way = way;
         }
     }
 }
 
-static void state_close(bench_state *state) {
-    free(state->request_s);
-    free(state->dtype);
-    pool_close(state->pool);
-    project_close(state->project);
-    sgemm_close(state->sgemm);
-    engine_close(state->remembering.engine);
-    engine_close(state->plain.engine);
+static void warm_up(bench_state *state) {
+    if (state->plain.engine != NULL) {
+        stream_time(&state->plain, 0.0);
+    }
+    if (state->remembering.engine == NULL) {
+        return;
+    }
+    size_t turns = state->data->shape.batches * state->data->groups;
+    for (size_t b = 0; b < turns; b++) {
+        stream_push(&state->remembering); /* dearer until a memory has seen enough rows */
+    }
+    stream_drain(&state->remembering);
 }
 
-static bool state_open(bench_state *state) {
-    /* What fails below without a line of its own had no memory; engine_open writes over this. */
-    snprintf(state->result->error, MEASURE_ERROR_BYTES, "out of memory");
-    if (!stream_open(state, &state->plain, 0) ||
-        (state->plan->memory_rank > 0 &&
-         !stream_open(state, &state->remembering, state->plan->memory_rank))) {
-        return false;
+/* Whether all batches were this engine's work. */
+static bool stream_good(bench_state *state, const stream *s) {
+    bool degraded = s->engine != NULL && engine_describe(s->engine).degraded;
+    if (s->status != ENGINE_OK || degraded) {
+        snprintf(state->result->error, MEASURE_ERROR_BYTES, "the engine failed: %s",
+                 degraded ? "it lost its device" : engine_status_text(s->status));
     }
-    engine_facts facts = engine_describe(state->plain.engine);
-    snprintf(state->result->engine, MEASURE_NAME_BYTES, "%s", facts.name);
-    state->result->threads = facts.threads;
-    state->request_s = calloc(REQUESTS_MAX, sizeof *state->request_s);
-    bool here = strcmp(facts.name, "cpu") == 0;
-    return state->request_s != NULL && (!here || yardsticks_open(state, facts.threads));
+    return s->status == ENGINE_OK && !degraded;
 }
 
-static bool measure(bench_state *state) {
-    stream_time(&state->plain, 0.0); /* warm-up */
-    for (size_t b = 0; state->remembering.engine != NULL && b < state->remembering.batches; b++) {
-        push_next(&state->remembering); /* a memory grows dearer until it has seen enough rows */
-    }
+static engine_status measure(bench_state *state) {
+    warm_up(state);
     for (size_t round = 0; round < MEASURE_ROUNDS; round++) {
         measure_round(state, round, state->plan->seconds / MEASURE_ROUNDS);
     }
-    engine_status status =
-        state->plain.status != ENGINE_OK ? state->plain.status : state->remembering.status;
-    if (status != ENGINE_OK) {
-        snprintf(state->result->error, MEASURE_ERROR_BYTES, "the engine failed: %s",
-                 engine_status_text(status));
-        return false;
+    if (state->device_failed || !stream_good(state, &state->plain) ||
+        !stream_good(state, &state->remembering)) {
+        return ENGINE_INTERNAL;
     }
     summarise(state);
-    return true;
+    return ENGINE_OK;
 }
 
 bool measure_run(const synthetic *data, const measure_plan *plan, measure_result *result) {
     bench_state state = {.data = data, .plan = plan, .result = result};
     *result = (measure_result){0};
-    bool good = state_open(&state) && measure(&state);
+    result->status = state_open(&state);
+    if (result->status == ENGINE_OK) {
+        result->status = measure(&state);
+    }
     state_close(&state);
-    return good;
+    return result->status == ENGINE_OK;
 }

@@ -141,18 +141,38 @@ static bool fill_rows(synthetic *s, size_t rows, uint64_t *state) {
     return allocated;
 }
 
+size_t synthetic_bytes(const synthetic_shape *shape) {
+    double rows =
+        (double)shape->batches * (double)shape->accounts * (double)shape->observation_rows;
+    double factor = (double)shape->classes * (double)shape->dim * (double)shape->rank;
+    double bytes =
+        (double)sizeof(float) * (factor + (rows + (double)shape->classes) * (double)shape->dim) +
+        rows * (double)(sizeof(uint32_t) + sizeof(void *));
+    return bytes < 0.5 * (double)SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+}
+
+static void fill_observations(synthetic *s) {
+    size_t accounts = s->shape.accounts, rows = s->shape.observation_rows;
+    for (size_t a = 0; a < s->shape.groups_max * accounts; a++) {
+        s->observation[a] = (engine_observation){.slot = (uint32_t)a,
+                                                 .row_first = (uint32_t)(a % accounts * rows),
+                                                 .row_count = (uint32_t)rows,
+                                                 .dtype = ENGINE_F32};
+    }
+}
+
 bool synthetic_init(synthetic *s, const synthetic_shape *shape) {
     size_t batch_rows = shape->accounts * shape->observation_rows;
     size_t rows = shape->batches * batch_rows;
     uint64_t state = shape->seed;
-    *s = (synthetic){.shape = *shape};
+    *s = (synthetic){.shape = *shape, .groups = shape->groups_max};
     s->mean = calloc(shape->classes * shape->dim, sizeof *s->mean);
     s->factor = calloc(shape->classes * shape->dim * shape->rank, sizeof *s->factor);
     s->trace = calloc(shape->classes, sizeof *s->trace);
     s->embeddings = calloc(rows * shape->dim, sizeof *s->embeddings);
     s->classes = calloc(rows, sizeof *s->classes);
     s->row = calloc(rows, sizeof(const unsigned char *));
-    s->observation = calloc(shape->accounts, sizeof *s->observation);
+    s->observation = calloc(shape->groups_max * shape->accounts, sizeof *s->observation);
     s->results = calloc(shape->batches * shape->accounts, sizeof *s->results);
     if (!s->mean || !s->factor || !s->trace || !s->embeddings || !s->classes || !s->row ||
         !s->observation || !s->results || !fill_reference(s, &state) ||
@@ -160,13 +180,7 @@ bool synthetic_init(synthetic *s, const synthetic_shape *shape) {
         synthetic_fini(s);
         return false;
     }
-    for (size_t a = 0; a < shape->accounts; a++) {
-        s->observation[a] =
-            (engine_observation){.slot = (uint32_t)a,
-                                 .row_first = (uint32_t)(a * shape->observation_rows),
-                                 .row_count = (uint32_t)shape->observation_rows,
-                                 .dtype = ENGINE_F32};
-    }
+    fill_observations(s);
     s->reference = (engine_reference){.dim = shape->dim,
                                       .classes = shape->classes,
                                       .rank = shape->rank,
@@ -188,25 +202,32 @@ void synthetic_fini(synthetic *s) {
     *s = (synthetic){0};
 }
 
-engine_batch synthetic_batch(const synthetic *s, size_t b) {
-    size_t rows = s->shape.accounts * s->shape.observation_rows;
+size_t synthetic_before(const synthetic *s, size_t step, size_t back) {
+    size_t ring = s->shape.batches, turns = (back % ring) * (s->groups % ring) % ring;
+    return (step % ring + ring - turns) % ring;
+}
+
+engine_batch synthetic_batch(const synthetic *s, size_t step) {
+    size_t accounts = s->shape.accounts, rows = accounts * s->shape.observation_rows;
+    size_t b = step % s->shape.batches;
     return (engine_batch){.rows = rows,
                           .embeddings = s->row + b * rows,
                           .classes = s->classes + b * rows,
-                          .observations = s->shape.accounts,
-                          .observation = s->observation,
-                          .results = s->results + b * s->shape.accounts};
+                          .observations = accounts,
+                          .observation = s->observation + step % s->groups * accounts,
+                          .results = s->results + b * accounts};
 }
 
-engine_batch synthetic_request(const synthetic *s, size_t b, size_t account,
+engine_batch synthetic_request(const synthetic *s, size_t step, size_t account,
                                engine_observation *alone) {
-    size_t first = (b * s->shape.accounts + account) * s->shape.observation_rows;
-    *alone = s->observation[account];
+    engine_batch batch = synthetic_batch(s, step);
+    *alone = batch.observation[account];
+    size_t first = alone->row_first;
     alone->row_first = 0;
     return (engine_batch){.rows = s->shape.observation_rows,
-                          .embeddings = s->row + first,
-                          .classes = s->classes + first,
+                          .embeddings = batch.embeddings + first,
+                          .classes = batch.classes + first,
                           .observations = 1,
                           .observation = alone,
-                          .results = s->results + b * s->shape.accounts + account};
+                          .results = batch.results + account};
 }

@@ -1,0 +1,192 @@
+/*
+ * engine_options.c - see engine_options.h. What went wrong is one line, without argp's hint after
+ * it.
+ */
+#include "engine_options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine.h"
+
+#define NAME ENGINE_BENCH_NAME
+
+enum { CLASSES_MAX = 10000, ACCOUNTS_MAX = 10000000, SECONDS_MAX = 3600 };
+enum { MEMORY_RANK = 32, OBSERVATION_ROWS = 16, BATCH_ACCOUNTS_MAX = 1000 };
+
+enum { KEY_QUICK = 256, KEY_MEMORY_RANK, KEY_ROWS, KEY_TF32, KEY_YARDSTICKS };
+
+static const struct argp_option options[] = {
+    {"engine", 'e', "NAME", 0, "auto, cpu or cuda (auto)", 1},
+    {"tf32", KEY_TF32, NULL, 0, "Let a CUDA engine project in TF32", 1},
+    {"dim", 'd', "LIST", 0, "Floats in an embedding (256,512; of cuda 256,512,2048)", 2},
+    {"window", 'w', "LIST", 0, "Rows in a window (16,256)", 2},
+    {"classes", 'c', "LIST", 0, "Classes of the model (10,100; of cuda 10,100,1000)", 2},
+    {"rank", 'r', "R", 0, "Columns of a factor (as many as the dim)", 2},
+    {"accounts", 'a', "LIST", 0,
+     "Accounts; up to 1000 have an observation in a batch, more take turns, rounded up to whole "
+     "batches (256; of cuda 1000,10000,100000)",
+     3},
+    {"rows-per-account", KEY_ROWS, "R", 0, "Rows in an observation (16)", 3},
+    {"memory-rank", KEY_MEMORY_RANK, "Q", 0,
+     "Rank of the memory of a second engine; 0: no such engine (32)", 3},
+    {"threads", 't', "N", 0, "Threads of the engine and of sgemm; 0: all cores (0)", 4},
+    {"seconds", 's', "S", 0, "Seconds to measure each configuration (6; of cuda 3)", 4},
+    {"quick", KEY_QUICK, NULL, 0, "Small and short, to see that it works", 4},
+    {"yardsticks", KEY_YARDSTICKS, NULL, 0,
+     "No engine: only what a CUDA device copies, multiplies and diagonalises", 4},
+    {0},
+};
+
+static bool parse_list(const char *option, const char *text, size_t most, bench_list *list) {
+    return bench_parse_list(&(bench_range){NAME, option, 1, most}, text, list);
+}
+
+static bool parse_size(bench_range range, const char *text, size_t *value) {
+    range.name = NAME;
+    return bench_parse(&range, text, value);
+}
+
+size_t options_accounts(const bench_options *o) {
+    size_t least = BATCH_ACCOUNTS_MAX;
+    for (size_t i = 0; i < o->accounts.count; i++) {
+        least = o->accounts.value[i] < least ? o->accounts.value[i] : least;
+    }
+    return least;
+}
+
+bool options_device(const bench_options *o) {
+    return o->yardsticks || strcmp(o->engine, "cuda") == 0;
+}
+
+/* What no single option can tell; one line, and false, when it cannot be. */
+static bool usage_valid(const bench_options *o) {
+    if (options_accounts(o) > ENGINE_BATCH_ROWS_MAX / o->observation_rows) {
+        fprintf(stderr, NAME ": %zu accounts of %zu rows are more than the %d of a batch\n",
+                options_accounts(o), o->observation_rows, ENGINE_BATCH_ROWS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < o->window_rows.count; i++) {
+        if (o->window_rows.value[i] < o->observation_rows) {
+            fprintf(stderr, NAME ": an observation of %zu rows does not fit a window of %zu\n",
+                    o->observation_rows, o->window_rows.value[i]);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < o->dim.count; i++) {
+        if (o->rank > o->dim.value[i]) {
+            fprintf(stderr, NAME ": rank %zu is more than dim %zu\n", o->rank, o->dim.value[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void set_list(bench_list *list, bench_list value) {
+    *list = list->count == 0 ? value : *list;
+}
+
+/* What is not given, by the other options, wherever they stand. Quick on a device is quick enough
+ * for the one that the tests make of a CPU. */
+static void set_defaults(bench_options *o) {
+    bool device = options_device(o);
+    if (o->quick) {
+        set_list(&o->dim, device ? (bench_list){{16}, 1} : (bench_list){{64}, 1});
+        set_list(&o->window_rows, device ? (bench_list){{16}, 1} : (bench_list){{16, 32}, 2});
+        set_list(&o->classes, (bench_list){{10}, 1});
+        set_list(&o->accounts, device ? (bench_list){{4, 8}, 2} : (bench_list){{32}, 1});
+    } else if (device) {
+        set_list(&o->dim, (bench_list){{256, 512, 2048}, 3});
+        set_list(&o->classes, (bench_list){{10, 100, 1000}, 3});
+        set_list(&o->accounts, (bench_list){{1000, 10000, 100000}, 3});
+    }
+    set_list(&o->dim, (bench_list){{256, 512}, 2});
+    set_list(&o->window_rows, (bench_list){{16, 256}, 2});
+    set_list(&o->classes, (bench_list){{10, 100}, 2});
+    set_list(&o->accounts, (bench_list){{256}, 1});
+}
+
+static bool parse_key(int key, const char *text, bench_options *o) {
+    switch (key) {
+    case 'd':
+        return parse_list("dim", text, ENGINE_DIM_MAX, &o->dim);
+    case 'w':
+        return parse_list("window", text, ENGINE_WINDOW_MAX, &o->window_rows);
+    case 'c':
+        return parse_list("classes", text, CLASSES_MAX, &o->classes);
+    case 'r':
+        return parse_size((bench_range){.option = "rank", .least = 1, .most = ENGINE_DIM_MAX}, text,
+                          &o->rank);
+    case 'a':
+        return parse_list("accounts", text, ACCOUNTS_MAX, &o->accounts);
+    case KEY_ROWS:
+        return parse_size(
+            (bench_range){.option = "rows-per-account", .least = 1, .most = ENGINE_WINDOW_MAX},
+            text, &o->observation_rows);
+    case KEY_MEMORY_RANK:
+        return parse_size((bench_range){.option = "memory-rank", .most = ENGINE_MEMORY_RANK_MAX},
+                          text, &o->memory_rank);
+    case 't':
+        return parse_size((bench_range){.option = "threads", .most = ENGINE_THREADS_MAX}, text,
+                          &o->threads);
+    case 's':
+        return parse_size((bench_range){.option = "seconds", .least = 1, .most = SECONDS_MAX}, text,
+                          &o->seconds);
+    default:
+        return false;
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state) {
+    bench_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->err_stream = NULL;
+        return 0;
+    case ARGP_KEY_ARG:
+        fprintf(stderr, NAME ": unexpected argument '%s'\n", argument);
+        return EINVAL;
+    case ARGP_KEY_END:
+        set_defaults(o);
+        return usage_valid(o) ? 0 : EINVAL;
+    case 'e':
+        o->engine = argument;
+        return 0;
+    case KEY_QUICK:
+        o->quick = true;
+        return 0;
+    case KEY_TF32:
+        o->tf32 = true;
+        return 0;
+    case KEY_YARDSTICKS:
+        o->yardsticks = true;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+    case ARGP_KEY_SUCCESS:
+    case ARGP_KEY_ERROR:
+    case ARGP_KEY_FINI:
+        return 0;
+    default:
+        if (argument == NULL) {
+            return ARGP_ERR_UNKNOWN;
+        }
+        return parse_key(key, argument, o) ? 0 : EINVAL;
+    }
+}
+
+int options_parse(int argc, char **argv, bench_options *o) {
+    static char name[] = NAME;
+    const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc = "Streams synthetic rows of many accounts through an engine, and compares it with "
+               "the matrix products it cannot do without, on a CUDA device also with its copies. "
+               "Lists are numbers with commas between; each combination is a row of the table.",
+    };
+    *o = (bench_options){
+        .engine = "auto", .memory_rank = MEMORY_RANK, .observation_rows = OBSERVATION_ROWS};
+    argv[0] = name; /* what getopt puts before its messages */
+    return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
+}
