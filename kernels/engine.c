@@ -222,7 +222,7 @@ engine_status engine_submit(engine *e, const engine_batch *batch) {
     if (e->flights == FLIGHTS_MAX) {
         return ENGINE_BUSY;
     }
-    engine_status status = e->ops->submit(e->state, batch);
+    engine_status status = e->degraded ? ENGINE_OK : e->ops->submit(e->state, batch);
     if (status == ENGINE_BUSY) {
         return status;
     }
@@ -230,6 +230,9 @@ engine_status engine_submit(engine *e, const engine_batch *batch) {
     if (status != ENGINE_OK && !took_over(e, status)) {
         e->flights--; /* refused */
         return status;
+    }
+    if (e->degraded) {
+        work_off(e); /* the CPU engine has room for one, and older ones may still be here */
     }
     return ENGINE_OK;
 }

@@ -222,6 +222,14 @@ static engine_status queue_few(cuda *e, lane *l) {
     return fetch_results(e, l, e->few_rows);
 }
 
+static engine_status capture_few(cuda *e, lane *l, cudaGraph_t *graph) {
+    TRY(cudaStreamBeginCapture(e->work, cudaStreamCaptureModeThreadLocal));
+    engine_status queued = queue_few(e, l);
+    engine_status ended = cuda_check(cuda_place{"cudaStreamEndCapture", __FILE__, __LINE__},
+                                     cudaStreamEndCapture(e->work, graph));
+    return queued != ENGINE_OK ? queued : ended;
+}
+
 engine_status cuda_capture(cuda *e, lane *l) {
     cudaGraph_t graph = NULL;
     /* Once without rows, so that all kernels are loaded before the capture, which forbids it. */
@@ -231,15 +239,14 @@ engine_status cuda_capture(cuda *e, lane *l) {
     }
     TRY(queue_few(e, l));
     TRY(cudaStreamSynchronize(e->work));
-    TRY(cudaStreamBeginCapture(e->work, cudaStreamCaptureModeThreadLocal));
-    engine_status status = queue_few(e, l);
-    engine_status ended = cuda_check(cuda_place{"cudaStreamEndCapture", __FILE__, __LINE__},
-                                     cudaStreamEndCapture(e->work, &graph));
-    TRY(status);
-    TRY(ended);
-    status = cuda_check(cuda_place{"cudaGraphInstantiate", __FILE__, __LINE__},
-                        cudaGraphInstantiate(&l->graph, graph, 0));
-    cudaGraphDestroy(graph);
+    engine_status status = capture_few(e, l, &graph);
+    if (status == ENGINE_OK) {
+        status = cuda_check(cuda_place{"cudaGraphInstantiate", __FILE__, __LINE__},
+                            cudaGraphInstantiate(&l->graph, graph, 0));
+    }
+    if (graph != NULL) {
+        cudaGraphDestroy(graph);
+    }
     return status;
 }
 

@@ -25,8 +25,9 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return cudaSuccess;
 }
 
+/* Ends it even if the call fails: a program that is told so has no other way to. */
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph) {
-    BEGIN();
+    int error = standin_begin(__func__, 0);
     *pGraph = NULL;
     if (!stream_exists(stream) || !standin_is_capturing(stream)) {
         return standin_error(cudaErrorInvalidValue);
@@ -34,9 +35,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph) {
     work_list list = stream->captured;
     stream->captured = work_list{};
     stream->capturing = false;
-    if (stream->broken) {
+    if (error != 0 || stream->broken) {
         work_clear(&list);
-        return standin_error(cudaErrorStreamCaptureInvalidated);
+        return standin_error(error != 0 ? (cudaError_t)error : cudaErrorStreamCaptureInvalidated);
     }
     *pGraph = object_make<CUgraph_st>(&standin_counting()->graphs);
     (*pGraph)->list = list;
