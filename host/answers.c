@@ -3,7 +3,7 @@
  */
 #include "answers.h"
 
-#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +65,9 @@ answer *answers_find(answers *a, answer_key key) {
 
 static void drop_oldest(answers *a) {
     entry *e = entry_at(a, a->entry_old++);
-    HASH_DELETE(hh, a->table, e);
+    if (e->hh.tbl != NULL) { /* or it has been forgotten */
+        HASH_DELETE(hh, a->table, e);
+    }
     a->row_old = a->entry_old == a->entry_new ? a->row_new : entry_at(a, a->entry_old)->row_first;
 }
 
@@ -97,9 +99,8 @@ answer *answers_put(answers *a, answer_key key, uint64_t digest, size_t rows) {
     return &e->answer;
 }
 
-void answers_drop_newest(answers *a) {
-    assert(a->entry_new > a->entry_old);
-    entry *e = entry_at(a, --a->entry_new);
+void answers_forget(answers *a, answer *answer) {
+    entry *e = (entry *)((char *)answer - offsetof(entry, answer));
     HASH_DELETE(hh, a->table, e);
-    a->row_new = e->row_first;
+    e->hh.tbl = NULL;
 }

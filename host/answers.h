@@ -46,7 +46,7 @@ answer *answers_find(answers *answers, answer_key key);
  * written its rows and cleared the flag. rows is 1..rows_max. NULL: no memory for the table; the
  * request then has no protection. */
 answer *answers_put(answers *answers, answer_key key, uint64_t digest, size_t rows);
-/* Takes back the newest answers_put, which came to nothing. */
-void answers_drop_newest(answers *answers);
+/* Takes an answer that came to nothing out of the table; its room comes back in its turn. */
+void answers_forget(answers *answers, answer *answer);
 
 #endif

@@ -74,12 +74,8 @@ queue_status queue_put(queue *q, void *entry, size_t rows) {
     return status;
 }
 
-size_t queue_take(queue *q, void **entry, size_t entries) {
+static size_t take_locked(queue *q, void **entry, size_t entries) {
     size_t taken = 0;
-    pthread_mutex_lock(&q->lock);
-    while (q->entries == 0 && !q->ended) {
-        pthread_cond_wait(&q->filled, &q->lock);
-    }
     for (; taken < entries && q->entries > 0; taken++) {
         const place *p = &q->place[q->first];
         entry[taken] = p->entry;
@@ -87,6 +83,22 @@ size_t queue_take(queue *q, void **entry, size_t entries) {
         q->first = (q->first + 1) % q->entries_max;
         q->entries--;
     }
+    return taken;
+}
+
+size_t queue_take(queue *q, void **entry, size_t entries) {
+    pthread_mutex_lock(&q->lock);
+    while (q->entries == 0 && !q->ended) {
+        pthread_cond_wait(&q->filled, &q->lock);
+    }
+    size_t taken = take_locked(q, entry, entries);
+    pthread_mutex_unlock(&q->lock);
+    return taken;
+}
+
+size_t queue_try(queue *q, void **entry, size_t entries) {
+    pthread_mutex_lock(&q->lock);
+    size_t taken = take_locked(q, entry, entries);
     pthread_mutex_unlock(&q->lock);
     return taken;
 }

@@ -24,6 +24,8 @@ void queue_close(queue *queue); /* NULL is allowed */
 queue_status queue_put(queue *queue, void *entry, size_t rows); /* any thread */
 /* Takes all that waits, at most `entries` of them; waits for the first. 0: ended and empty. */
 size_t queue_take(queue *queue, void **entry, size_t entries);
+/* The same without waiting; 0: nothing waits. */
+size_t queue_try(queue *queue, void **entry, size_t entries);
 /* From now on queue_put refuses; queue_take empties the queue and then returns 0. Any thread. */
 void queue_end(queue *queue);
 

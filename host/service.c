@@ -27,6 +27,13 @@
 
 enum { MESSAGE_SLACK_BYTES = 4096 };
 
+/* A batch at work, and the requests that wait for it. */
+typedef struct {
+    batch *batch;
+    request **request; /* [contexts] */
+    size_t requests;
+} flight;
+
 struct service {
     service_options options;
     wire_limits limits;
@@ -42,9 +49,12 @@ struct service {
     engine *engine;
     accounts *accounts;
     answers *answers;
-    batch *batch;
-    request **waiting; /* [contexts] taken from the queue */
-    uint32_t *slots;   /* [rows_max] */
+    flight flight[SERVICE_FLIGHTS]; /* a ring */
+    size_t flight_next;             /* to be filled */
+    size_t flights;                 /* at work, those before it */
+    size_t in_flight_max;           /* of the engine as it is now */
+    request **waiting;              /* [contexts] taken from the queue */
+    uint32_t *slots;                /* [rows_max] */
     /* For hello: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -58,16 +68,21 @@ static bool open_parts(service *s) {
     const service_options *o = &s->options;
     s->queue = queue_open(o->contexts, o->queue_rows_max);
     s->accounts = accounts_open(o->accounts_max);
-    /* Twice a batch's rows: those of an answer do not wrap around, so as many may be skipped, and
-     * no answer of a batch may be dropped for a later one. */
-    s->answers =
-        answers_open(ANSWERS_ROWS_MAX > 2 * o->rows_max ? ANSWERS_ROWS_MAX : 2 * o->rows_max);
-    s->batch = batch_open(o->rows_max, o->accounts_max, o->window_rows);
+    /* Twice the rows of all batches: those of an answer do not wrap around, so as many may be
+     * skipped, and no answer of a batch at work may be dropped for a later one. */
+    size_t at_work = 2 * SERVICE_FLIGHTS * o->rows_max;
+    s->answers = answers_open(ANSWERS_ROWS_MAX > at_work ? ANSWERS_ROWS_MAX : at_work);
+    for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
+        s->flight[i].batch = batch_open(o->rows_max, o->accounts_max, o->window_rows);
+        s->flight[i].request = calloc(o->contexts, sizeof *s->flight[i].request);
+        if (s->flight[i].batch == NULL || s->flight[i].request == NULL) {
+            return false;
+        }
+    }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
     s->slots = calloc(o->rows_max, sizeof *s->slots);
     s->request = calloc(o->contexts, sizeof *s->request);
-    if (!s->queue || !s->accounts || !s->answers || !s->batch || !s->waiting || !s->slots ||
-        !s->request) {
+    if (!s->queue || !s->accounts || !s->answers || !s->waiting || !s->slots || !s->request) {
         return false;
     }
     for (size_t i = 0; i < o->contexts; i++) {
@@ -128,6 +143,7 @@ bool service_open(service **out, const service_options *options, char *error, si
         return false;
     }
     s->facts = engine_describe(s->engine);
+    s->in_flight_max = s->facts.in_flight_max;
     s->reply.limits = &s->limits;
     s->reply.hard_label = options->hard_label;
     s->reply.has_memory = s->facts.memory_rank > 0;
@@ -151,7 +167,10 @@ void service_close(service *s) {
     free(s->request);
     free(s->slots);
     free(s->waiting);
-    batch_close(s->batch);
+    for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
+        free(s->flight[i].request);
+        batch_close(s->flight[i].batch);
+    }
     answers_close(s->answers);
     accounts_close(s->accounts);
     queue_close(s->queue);
@@ -253,6 +272,7 @@ int service_encode(void *host, server_call *call, nng_msg *reply) {
 /* After a call of the engine, in which it may have lost its device. */
 static void watch_engine(service *s) {
     engine_facts facts = engine_describe(s->engine);
+    s->in_flight_max = facts.in_flight_max;
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
         log_line(LOG_WARNING, "%s; the cpu engine goes on with empty windows", facts.note);
@@ -303,7 +323,7 @@ static bool resolve_accounts(service *s, const wire_request *wire) {
 typedef enum {
     PLAN_DONE,  /* answered without the engine */
     PLAN_SCORE, /* its rows are in the batch */
-    PLAN_LATER, /* the batch must be carried out first */
+    PLAN_LATER, /* a batch must be carried out first, this one or an earlier one */
 } plan;
 
 /* A repeated request gets its first answer; PLAN_SCORE here means that it is not a repeated one. */
@@ -326,15 +346,15 @@ static plan plan_repeated(service *s, request *r) {
     return PLAN_DONE;
 }
 
-static plan plan_one(service *s, request *r) {
+static plan plan_one(service *s, batch *batch, request *r) {
     const wire_request *wire = &r->wire;
     plan repeated = plan_repeated(s, r);
     if (repeated != PLAN_SCORE) {
         return repeated;
     }
     bool forgets = wire->op == WIRE_FORGET;
-    if (batch_rows(s->batch) > 0 &&
-        (forgets || wire->rows > s->options.rows_max - batch_rows(s->batch))) {
+    if (batch_rows(batch) > 0 &&
+        (forgets || wire->rows > s->options.rows_max - batch_rows(batch))) {
         return PLAN_LATER; /* an account's rows in the batch come before its end */
     }
     r->answer = NULL;
@@ -350,14 +370,14 @@ static plan plan_one(service *s, request *r) {
         forget(s, r);
         return PLAN_DONE;
     }
-    r->first = batch_put(s->batch, wire, s->limits.dim, s->slots);
+    r->first = batch_put(batch, wire, s->limits.dim, s->slots);
     return PLAN_SCORE;
 }
 
 /* Takes over what the engine found, row by row, and decides. */
-static void decide(service *s, request *r) {
+static void decide(service *s, const batch *batch, request *r) {
     for (size_t i = 0; i < r->wire.rows; i++) {
-        const engine_result *result = batch_result(s->batch, r->first + i);
+        const engine_result *result = batch_result(batch, r->first + i);
         r->scores[i] = (float)result->score;
         r->memory_scores[i] = (float)result->memory_score;
         r->fill[i] = result->fill;
@@ -374,57 +394,83 @@ static void decide(service *s, request *r) {
     }
 }
 
-static void carry_out(service *s, request **requests, size_t count) {
-    const engine_batch *rows = batch_engine(s->batch);
-    engine_status status = engine_submit(s->engine, rows);
-    if (status == ENGINE_OK) {
-        status = engine_collect(s->engine);
-    }
+/* What the engine said of a batch goes to its requests. */
+static void settle(service *s, flight *f, engine_status status) {
     watch_engine(s);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < f->requests; i++) {
+        request *r = f->request[i];
         if (status == ENGINE_OK) {
-            atomic_fetch_add(&s->rows_scored, requests[i]->wire.rows);
-            decide(s, requests[i]);
+            atomic_fetch_add(&s->rows_scored, r->wire.rows);
+            decide(s, f->batch, r);
         } else {
-            request_refuse(requests[i], WIRE_INTERNAL, engine_status_text(status));
+            request_refuse(r, WIRE_INTERNAL, engine_status_text(status));
+            if (r->answer != NULL) {
+                answers_forget(s->answers, r->answer);
+            }
         }
     }
-    for (size_t i = 0; status != ENGINE_OK && i < count; i++) {
-        if (requests[i]->answer != NULL) {
-            answers_drop_newest(s->answers); /* all of them are the newest, and all go */
-        }
+    for (size_t i = 0; i < f->requests; i++) {
+        server_finish(f->request[i]->call);
     }
 }
 
-/* Carries out as many of these requests as fit one batch; returns how many it finished. */
+static void land(service *s) {
+    flight *oldest = &s->flight[(s->flight_next + SERVICE_FLIGHTS - s->flights) % SERVICE_FLIGHTS];
+    engine_status status = engine_collect(s->engine);
+    s->flights--;
+    settle(s, oldest, status);
+}
+
+/* Gives a filled flight to the engine, and waits for as many as must be done for the next. */
+static void take_off(service *s, flight *f) {
+    engine_status status = engine_submit(s->engine, batch_engine(f->batch));
+    if (status != ENGINE_OK) {
+        settle(s, f, status);
+        return;
+    }
+    s->flight_next = (s->flight_next + 1) % SERVICE_FLIGHTS;
+    s->flights++;
+    watch_engine(s);
+    while (s->flights == SERVICE_FLIGHTS || s->flights >= s->in_flight_max) {
+        land(s);
+    }
+}
+
+/* Carries out as many of these requests as fit one batch; returns how many it took. */
 static size_t run_batch(service *s, request **requests, size_t count) {
+    flight *f = &s->flight[s->flight_next];
     size_t taken = 0;
-    size_t scored = 0;
-    batch_clear(s->batch);
+    batch_clear(f->batch);
+    f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
-        plan plan = plan_one(s, r);
+        plan plan = plan_one(s, f->batch, r);
         if (plan == PLAN_LATER) {
             break;
         }
         if (plan == PLAN_DONE) {
             server_finish(r->call);
         } else {
-            requests[scored++] = r; /* those to score move to the front; scored <= taken */
+            f->request[f->requests++] = r;
         }
     }
-    if (scored > 0) {
-        carry_out(s, requests, scored);
-    }
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
-    for (size_t i = 0; i < scored; i++) {
-        server_finish(requests[i]->call);
+    if (f->requests > 0) {
+        take_off(s, f);
+    } else if (taken == 0) {
+        land(s); /* what the first of them waits for is at work */
     }
     return taken;
 }
 
 bool service_step(service *s) {
-    size_t count = queue_take(s->queue, (void **)s->waiting, s->options.contexts);
+    size_t most = s->options.contexts;
+    size_t count = s->flights > 0 ? queue_try(s->queue, (void **)s->waiting, most)
+                                  : queue_take(s->queue, (void **)s->waiting, most);
+    if (count == 0 && s->flights > 0) {
+        land(s);
+        return true;
+    }
     for (size_t done = 0; done < count;) {
         done += run_batch(s, s->waiting + done, count - done);
     }

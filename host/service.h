@@ -20,6 +20,7 @@
 #include "server.h"
 
 enum {
+    SERVICE_FLIGHTS = 2, /* batches at work in the engine at once, if it takes as many */
     SERVICE_ROWS_DEFAULT = 8192,
     SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT = 16,
     /* Of poison in one reply: half of what a client takes unless told otherwise. A reply that its
@@ -60,8 +61,9 @@ engine_facts service_facts(const service *service);
 bool service_begin(void *host, server_call *call, const void *message, size_t bytes);
 int service_encode(void *host, server_call *call, nng_msg *reply);
 
-/* Takes all requests that wait (waiting for one) and carries them out. False: service_end was
- * called and nothing waits any more. */
+/* Takes all requests that wait (waiting for one, unless a batch is at work) and carries them out;
+ * where the engine works beside its caller, the last of their batches is finished by the next call.
+ * False: service_end was called, and nothing waits or is at work any more. */
 bool service_step(service *service);
 /* From now on new requests are refused with "draining". */
 void service_end(service *service);

@@ -152,18 +152,23 @@ void engine_close(engine *e) {
 
 /* ---- when a device is lost ---- */
 
-/* Works off what is in flight; without an engine its answer is the failure. */
-static void work_off(engine *e) {
+/* Without an engine the answer is the failure. */
+static void work_off(const engine *e, flight *f) {
+    f->done = true;
+    f->status = e->state == NULL ? ENGINE_INTERNAL : e->ops->submit(e->state, f->batch);
+    if (f->status == ENGINE_OK) {
+        f->status = e->ops->collect(e->state);
+    }
+}
+
+/* In the engine that took over: each batch with empty slots, whoever had them before. */
+static void work_off_all(engine *e) {
     for (size_t i = 0; i < e->flights; i++) {
-        flight *f = &e->flight[i];
-        if (f->done) {
-            continue;
+        const engine_batch *batch = e->flight[i].batch;
+        for (size_t o = 0; e->state != NULL && o < batch->observations; o++) {
+            e->ops->forget(e->state, batch->observation[o].slot);
         }
-        f->done = true;
-        f->status = e->state == NULL ? ENGINE_INTERNAL : e->ops->submit(e->state, f->batch);
-        if (f->status == ENGINE_OK) {
-            f->status = e->ops->collect(e->state);
-        }
+        work_off(e, &e->flight[i]);
     }
 }
 
@@ -187,7 +192,7 @@ static bool took_over(engine *e, engine_status status) {
         snprintf(e->note + used, sizeof e->note - used, "; cpu: %s", error);
         e->state = NULL;
     }
-    work_off(e);
+    work_off_all(e);
     return true;
 }
 
@@ -231,8 +236,9 @@ engine_status engine_submit(engine *e, const engine_batch *batch) {
         e->flights--; /* refused */
         return status;
     }
-    if (e->degraded) {
-        work_off(e); /* the CPU engine has room for one, and older ones may still be here */
+    flight *newest = &e->flight[e->flights - 1];
+    if (e->degraded && !newest->done) {
+        work_off(e, newest); /* the CPU engine has room for one, and older ones may be here still */
     }
     return ENGINE_OK;
 }

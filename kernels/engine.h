@@ -111,6 +111,7 @@ typedef struct {
     size_t bytes_per_block; /* one class of one account's memory */
     size_t memory_rank;     /* q in force */
     size_t threads;
+    size_t in_flight_max; /* batches that engine_submit takes before an engine_collect */
     double tf32_error; /* of the projection of random rows, |y - y_f32| / |y_f32| at most; 0: off */
     double copy_s;     /* what the device has spent copying batches in, and ... */
     double compute_s;  /* ... computing, over all batches collected; 0 on the CPU */
@@ -126,8 +127,10 @@ engine_status engine_open(engine **out, const engine_reference *reference,
 void engine_close(engine *engine); /* NULL is allowed */
 
 /* Takes a batch in; on the CPU it is done on return. A refused batch changes nothing. Where the
- * device fails, here or in engine_collect, the CPU engine takes over with empty windows and works
- * off what was in flight: no batch is lost, and facts say `degraded`. */
+ * device fails, here or in engine_collect, the CPU engine takes over and works off what was in
+ * flight: no batch is lost, and facts say `degraded`. Windows and memories begin anew, those of
+ * each batch in flight apart, since between two of them a slot may have been given to another
+ * account. */
 engine_status engine_submit(engine *engine, const engine_batch *batch);
 /* Waits for the oldest batch in flight; its results are then complete. */
 engine_status engine_collect(engine *engine);

@@ -344,6 +344,7 @@ static engine_facts cpu_describe(const void *state) {
         .bytes_per_block = e->memory != NULL ? memory_bytes_per_block(e->memory) : 0,
         .memory_rank = e->memory_rank,
         .threads = e->threads,
+        .in_flight_max = 1,
     };
 }
 

@@ -354,6 +354,7 @@ static engine_facts cuda_describe(const void *state) {
     facts.bytes_per_block = e->bytes_per_block;
     facts.memory_rank = e->memory_rank;
     facts.threads = e->threads;
+    facts.in_flight_max = CUDA_LANES;
     facts.tf32_error = e->tf32_error;
     facts.copy_s = e->copy_s;
     facts.compute_s = e->compute_s;

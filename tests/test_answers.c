@@ -30,15 +30,20 @@ Test(answers, an_answer_is_found_by_its_key_alone) {
     answers_close(a);
 }
 
-Test(answers, the_newest_put_can_be_taken_back) {
+Test(answers, one_that_came_to_nothing_is_forgotten_and_its_room_comes_back) {
     answers *a = answers_open(10);
+    answer *first = answers_put(a, (answer_key){1, 1}, 0, 4);
+    write_rows(answers_put(a, (answer_key){1, 2}, 0, 6), 2.0f);
+    answers_forget(a, first);
+    cr_assert_null(answers_find(a, (answer_key){1, 1}));
+    cr_assert_not_null(answers_find(a, (answer_key){1, 2}), "a later one stays");
     write_rows(answers_put(a, (answer_key){1, 1}, 0, 4), 1.0f);
-    answers_put(a, (answer_key){1, 2}, 0, 6);
-    answers_drop_newest(a);
-    cr_assert_null(answers_find(a, (answer_key){1, 2}));
-    cr_assert_not_null(answers_find(a, (answer_key){1, 1}));
-    write_rows(answers_put(a, (answer_key){1, 3}, 0, 6), 3.0f);
-    cr_assert_not_null(answers_find(a, (answer_key){1, 1}), "both fit when the dropped is gone");
+    cr_assert_not_null(answers_find(a, (answer_key){1, 1}), "the same key again");
+    cr_assert_not_null(answers_find(a, (answer_key){1, 2}), "in the room of the forgotten");
+    answers_forget(a, answers_find(a, (answer_key){1, 2}));
+    answers_forget(a, answers_find(a, (answer_key){1, 1}));
+    write_rows(answers_put(a, (answer_key){1, 3}, 0, 10), 3.0f);
+    cr_assert_not_null(answers_find(a, (answer_key){1, 3}));
     answers_close(a);
 }
 
