@@ -194,6 +194,8 @@ engine_status recall_scores(const stage *g, const recall *r, cudaStream_t stream
         LAUNCH(scores, (unsigned)stage_ceil(r->scores_max, SCORE_WARPS), SCORE_WARPS * WARP, 0,
                stream, *g, *r);
     }
-    LAUNCH(keep, (unsigned)stage_ceil(r->tasks_max, SETTLE_BLOCK), SETTLE_BLOCK, 0, stream, *r);
+    if (r->tasks_max > 0) { /* not where the part only has scores that found no room before */
+        LAUNCH(keep, (unsigned)stage_ceil(r->tasks_max, SETTLE_BLOCK), SETTLE_BLOCK, 0, stream, *r);
+    }
     return ENGINE_OK;
 }

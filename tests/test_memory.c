@@ -232,3 +232,41 @@ ENGINE_TEST(batching_changes_nothing_while_the_pool_is_short_of_blocks) {
     fixture_rows_free(&rows);
     hostile_reference_free(&reference);
 }
+
+/* An engine writes a batch's memories down in as many parts as it has room for; the last of them
+ * may hold nothing but scores, when the rows went before. */
+ENGINE_TEST(an_observation_whose_rows_were_in_the_part_before_is_scored) {
+    enum { CLASSES = 50, ROWS_MAX = 40, EACH = 3, OBSERVATIONS = 13, ROWS = OBSERVATIONS * EACH };
+    static engine_result whole[OBSERVATIONS], one[OBSERVATIONS];
+    hostile_random random = {31};
+    fixture_worst worst = {0};
+    engine_reference reference = hostile_reference_make(&random, 8, CLASSES);
+    engine_options options = memory_options(name, 6, 64);
+    options.batch_rows_max = ROWS_MAX;
+    engine *grouped = fixture_open(&reference, options);
+    engine *single = fixture_open(&reference, options);
+    fixture_rows rows = hostile_window_make(&random, &reference, HOSTILE_FOREIGN, CLASSES + ROWS);
+    for (size_t i = 0; i < CLASSES; i++) {
+        rows.classes[i] = (uint32_t)i;
+    }
+    fixture_feeding feeding = {.rows = &rows, .count = CLASSES, .observation_rows = 1};
+    fixture_feed(grouped, feeding, NULL);
+    fixture_feed(single, feeding, NULL);
+    /* A score has 50 shares, and a part room for 16 a row of the largest batch: for 12 scores. */
+    feeding.first = CLASSES;
+    feeding.count = ROWS;
+    feeding.observation_rows = EACH;
+    fixture_feed(single, feeding, one);
+    feeding.batch_observations = OBSERVATIONS;
+    fixture_feed(grouped, feeding, whole);
+    cr_assert(!engine_describe(grouped).degraded, "%s", engine_describe(grouped).note);
+    for (size_t i = 0; i < OBSERVATIONS; i++) {
+        fixture_compare(&worst, whole[i].memory_score, one[i].memory_score, "observation %zu", i);
+    }
+    /* Float32 rounding of the projection, as in test_engine.c. */
+    fixture_settle(&worst, 1e-6, "memories in parts");
+    engine_close(grouped);
+    engine_close(single);
+    fixture_rows_free(&rows);
+    hostile_reference_free(&reference);
+}
