@@ -97,7 +97,7 @@ engine_status lane_open(lane *l, const lane_options *o) {
     TRY(cudaMalloc(&l->device, bytes));
     TRY(cudaMallocHost(&l->host_results, results));
     TRY(cudaMalloc(&l->device_results, results));
-    TRY(cudaMemset(l->device_results, 0, results)); /* without memory, its scores are 0 */
+    TRY(cudaMemset(l->device_results, 0, results)); /* without memory, half is never written */
     TRY(cudaEventCreate(&l->begun));
     TRY(cudaEventCreate(&l->copied));
     TRY(cudaEventCreate(&l->computing));
@@ -150,7 +150,11 @@ bool lane_results(const lane *l, size_t observations_max) {
     const double *score = reinterpret_cast<double *>(l->host_results + RESULTS_FAILED_BYTES);
     for (size_t o = 0; o < l->batch->observations; o++) {
         l->batch->results[o].score = score[o];
-        l->batch->results[o].memory_score = score[observations_max + o];
+        /* Without memory that is what an earlier batch of other length had there; plan_fill has
+         * put zeros into the results. */
+        if (l->part.host != NULL) {
+            l->batch->results[o].memory_score = score[observations_max + o];
+        }
     }
     return *reinterpret_cast<const int *>(l->host_results) == 0;
 }

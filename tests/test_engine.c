@@ -112,6 +112,30 @@ ENGINE_TEST(narrow_types_at_odd_addresses_score_exactly_as_their_f32_values) {
     hostile_reference_free(&reference);
 }
 
+/* What an engine gives where nothing is computed must not be what an earlier batch left there. */
+ENGINE_TEST(without_memory_every_memory_score_is_zero_whatever_batch_came_before) {
+    const size_t observations[] = {90, 90, 60, 60, 40, 40, 7, 7};
+    hostile_random random = {41};
+    static engine_result results[90];
+    engine_reference reference = hostile_reference_make(&random, 8, 3);
+    engine *engine = fixture_open(&reference, fixture_options(name, 4));
+    fixture_rows rows = hostile_window_make(&random, &reference, HOSTILE_FOREIGN, 90);
+    for (size_t b = 0; b < sizeof observations / sizeof *observations; b++) {
+        fixture_feeding feeding = {.rows = &rows,
+                                   .count = observations[b],
+                                   .observation_rows = 1,
+                                   .batch_observations = observations[b]};
+        fixture_feed(engine, feeding, results);
+        for (size_t i = 0; i < observations[b]; i++) {
+            cr_assert(results[i].memory_score == 0.0, "batch %zu, observation %zu: %g", b, i,
+                      results[i].memory_score);
+        }
+    }
+    engine_close(engine);
+    fixture_rows_free(&rows);
+    hostile_reference_free(&reference);
+}
+
 /* Batching. */
 
 enum { STREAM_SLOTS = 200, STREAM_ROWS_EACH = 20, STREAM_ROWS = STREAM_SLOTS * STREAM_ROWS_EACH };
