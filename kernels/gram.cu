@@ -10,7 +10,7 @@
  */
 #include "stage.cuh"
 
-enum { GRAM_WARPS = 4, BLOCKS_PER_PROCESSOR = 16, TILE = 32, TILE_STRIDE = TILE + 1 };
+enum { GRAM_WARPS = 4, BLOCKS_PER_PROCESSOR = 16, TILE = 32, TILE_STRIDE = TILE + 1, AT_ONCE = 4 };
 
 static __device__ const uint64_t *members_of(const stage &g, const stage_group &group) {
     return g.member + (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
@@ -58,6 +58,10 @@ static __device__ void pair_of(int p, int *i, int *j) {
 /* A lane's share of the products of the tile's rows with each other. */
 template <int EACH>
 static __device__ void add_products(const double *tile, int pairs, int depth, double *sum) {
+/* Without it the sums are in local memory, 136 bytes a lane where EACH is 17. */
+#ifdef __CUDACC__
+#pragma unroll
+#endif
     for (int e = 0; e < EACH; e++) {
         int p = e * WARP + (int)threadIdx.x % WARP, i, j;
         if (p >= pairs) {
@@ -70,22 +74,40 @@ static __device__ void add_products(const double *tile, int pairs, int depth, do
     }
 }
 
-/* A tile's rows are the Helmert rows, its columns 32 of theirs at a time. */
+/* A lane's own entries of the tile, `stride` apart, from rows first..first + count - 1 to Helmert
+ * rows: lane k - first has Helmert's factor of row k. Returns the sum of the rows so far. */
+static __device__ double make_helmert(double *own, int stride, int first, int count, double before,
+                                      double helmert) {
+    for (int k = 0; k < count; k++) {
+        double scale = __shfl_sync(EIGEN_ALL_LANES, helmert, k), y = own[k * stride];
+        own[k * stride] = (before - (double)(first + k) * y) * scale;
+        before += y;
+    }
+    return before;
+}
+
+/* A tile's rows are the Helmert rows, its columns 32 of theirs at a time. Rows are
+ * fetched AT_ONCE: one after the other, each would cost a memory's latency. */
 template <int EACH>
 static __device__ void products_of_rows(const stage &g, const uint64_t *member, int rows,
                                         double *tile, double *sum) {
     int lane = (int)threadIdx.x % WARP;
     double helmert = score_helmert((size_t)lane + 1);
     for (uint32_t first = 0; first < g.rank; first += TILE) {
-        uint32_t column = first + (uint32_t)lane;
-        bool mine = column < g.rank;
+        uint32_t column = min(first + (uint32_t)lane, g.rank - 1);
+        bool mine = first + (uint32_t)lane < g.rank;
         double before = mine ? (double)stage_y(g, member[0])[column] : 0.0;
-        for (int k = 1; k < rows; k++) {
-            double y = mine ? (double)stage_y(g, member[k])[column] : 0.0;
-            double scale = __shfl_sync(EIGEN_ALL_LANES, helmert, k - 1);
-            tile[(k - 1) * TILE_STRIDE + lane] = (before - (double)k * y) * scale;
-            before += y;
+        for (int k = 1; k < rows; k += AT_ONCE) {
+            float y[AT_ONCE];
+            /* The last row again rather than a branch, which would end the overlap. */
+            for (int i = 0; i < AT_ONCE; i++) {
+                y[i] = stage_y(g, member[min(k + i, rows - 1)])[column];
+            }
+            for (int i = 0; i < AT_ONCE; i++) {
+                tile[(min(k + i, rows - 1) - 1) * TILE_STRIDE + lane] = mine ? (double)y[i] : 0.0;
+            }
         }
+        make_helmert(tile + lane, TILE_STRIDE, 1, rows - 1, before, helmert);
         __syncwarp();
         add_products<EACH>(tile, (rows - 1) * rows / 2, TILE, sum);
         __syncwarp();
@@ -142,7 +164,8 @@ static __device__ double norm_of_small(const stage &g, const stage_group &group,
     return norm;
 }
 
-static __global__ void __launch_bounds__(GRAM_WARPS *WARP)
+/* 6 blocks at once, as without the unrolled sums of orders above 15, which spill 28 bytes so. */
+static __global__ void __launch_bounds__(GRAM_WARPS *WARP, 6)
     small(const stage g, uint32_t tile_rows) {
     SHARED(double, shared);
     double *tile = shared + (size_t)(threadIdx.x / WARP) * tile_rows * TILE_STRIDE;

@@ -87,8 +87,8 @@ typedef struct {
 #define MEMBER_OF_BATCH (1ull << 63)
 
 static __device__ inline const float *stage_y(const stage &g, uint64_t member) {
-    return member & MEMBER_OF_BATCH ? g.y + (member & ~MEMBER_OF_BATCH) * g.rank
-                                    : g.ring_y + member * g.rank;
+    const float *from = member & MEMBER_OF_BATCH ? g.y : g.ring_y;
+    return from + (member & ~MEMBER_OF_BATCH) * g.rank; /* without a branch between two loads */
 }
 
 static __device__ inline float stage_s(const stage &g, uint64_t member) {
