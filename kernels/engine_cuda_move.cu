@@ -86,8 +86,11 @@ static engine_status take_slot(const cuda *e, uint32_t slot) {
 
 /* ---- to the device ---- */
 
+/* Waits, since a device that reads pageable memory itself may do so after the call; the desk and
+ * its locals are used again at once. */
 template <typename T> static engine_status put(const cuda *e, T *to, const T *from, size_t count) {
     TRY(cudaMemcpyAsync(to, from, count * sizeof *to, cudaMemcpyHostToDevice, e->work));
+    TRY(cudaStreamSynchronize(e->work));
     return ENGINE_OK;
 }
 
