@@ -12,14 +12,10 @@
 
 enum { GRAM_WARPS = 4, BLOCKS_PER_PROCESSOR = 16, TILE = 32, TILE_STRIDE = TILE + 1, AT_ONCE = 4 };
 
-static __device__ const uint64_t *members_of(const stage &g, const stage_group &group) {
-    return g.member + (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
-}
-
 /* ---- two and three rows ---- */
 
 static __device__ double norm_of_few(const stage &g, const stage_group &group) {
-    const uint64_t *member = members_of(g, group);
+    const uint64_t *member = g.member + stage_place(g, group);
     const float *first = stage_y(g, member[0]);
     const float *second = stage_y(g, member[1]);
     const float *third = group.rows == 3 ? stage_y(g, member[2]) : second;
@@ -141,7 +137,7 @@ static __device__ void products_of_columns(const stage &g, const uint64_t *membe
 /* EACH pairs a lane are enough for the order. The tile becomes the matrix. */
 template <int EACH>
 static __device__ double norm_of_small(const stage &g, const stage_group &group, double *tile) {
-    const uint64_t *member = members_of(g, group);
+    const uint64_t *member = g.member + stage_place(g, group);
     int rows = (int)group.rows;
     bool wide = group.rows - 1 <= g.rank;
     int order = wide ? rows - 1 : (int)g.rank;

@@ -9,13 +9,9 @@
 
 enum { TILE = 32, LARGE_BLOCK = 256, EACH = TILE * TILE / LARGE_BLOCK, SETTLE_WARPS = 4 };
 
-static __device__ const uint64_t *members_of(const stage &g, const stage_group &group) {
-    return g.member + (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
-}
-
 static __global__ void averages(const stage g, const gram_work work) {
     stage_group group = work.group[blockIdx.x];
-    const uint64_t *member = members_of(g, group);
+    const uint64_t *member = g.member + stage_place(g, group);
     for (uint32_t column = threadIdx.x; column < g.rank; column += blockDim.x) {
         double sum = 0.0;
         for (uint32_t i = 0; i < group.rows; i++) {
@@ -52,7 +48,7 @@ static __global__ void __launch_bounds__(LARGE_BLOCK)
         return; /* the tile on the other side of the diagonal writes both */
     }
     stage_group group = work.group[blockIdx.x];
-    const uint64_t *member = members_of(g, group);
+    const uint64_t *member = g.member + stage_place(g, group);
     const double *average = work.average + (size_t)blockIdx.x * g.rank;
     bool of_rows = group.rows <= g.rank;
     uint32_t depth_end = of_rows ? g.rank : group.rows;

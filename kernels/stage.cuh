@@ -95,10 +95,14 @@ static __device__ inline float stage_s(const stage &g, uint64_t member) {
     return member & MEMBER_OF_BATCH ? g.s[member & ~MEMBER_OF_BATCH] : g.ring_s[member];
 }
 
+/* Where a group begins in `member` and `part`. */
+static __device__ inline size_t stage_place(const stage &g, const stage_group &group) {
+    return (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
+}
+
 /* Writes n_c d2_c of a group, whose Gram matrix has this sum of roots; by a whole warp. */
 static __device__ inline void stage_settle(const stage &g, const stage_group &group, double norm) {
-    const uint64_t *member =
-        g.member + (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
+    const uint64_t *member = g.member + stage_place(g, group);
     double s = 0.0;
     for (uint32_t i = threadIdx.x % WARP; i < group.rows; i += WARP) {
         s += (double)stage_s(g, member[i]);
@@ -106,8 +110,7 @@ static __device__ inline void stage_settle(const stage &g, const stage_group &gr
     s = eigen_warp_sum(s);
     if (threadIdx.x % WARP == 0) {
         double n = (double)group.rows;
-        g.part[(size_t)(group.observation - g.piece_first) * g.window_rows + group.start] =
-            n * score_d2(g.trace[group.class_index], s / n, norm, n);
+        g.part[stage_place(g, group)] = n * score_d2(g.trace[group.class_index], s / n, norm, n);
     }
 }
 
