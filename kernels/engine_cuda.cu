@@ -132,14 +132,15 @@ static void pack_rows(const cuda *e, packing *p) {
     }
 }
 
-/* Pieces of whole rows, each sent while the next is packed. */
+/* Pieces of whole rows, each sent while the next is packed. They double, since handing out the
+ * packing costs tens of microseconds each time and only the first must be short. */
 static engine_status send_rows(cuda *e, lane *l, const plan_layout *at, size_t bytes) {
     const plan_row *row = reinterpret_cast<const plan_row *>(l->host + at->row);
-    size_t rows = l->batch->rows;
+    size_t rows = l->batch->rows, piece_bytes = CUDA_COPY_PIECE_BYTES;
     packing p = {e, l->batch, row, l->host + at->embeddings, 0, 0};
-    while (p.end < rows) {
+    for (; p.end < rows; piece_bytes *= 2) {
         size_t from = (size_t)row[p.first].offset * PLAN_ALIGNMENT, to = from;
-        while (p.end < rows && to - from < CUDA_COPY_PIECE_BYTES) {
+        while (p.end < rows && to - from < piece_bytes) {
             p.end++;
             to = p.end < rows ? (size_t)row[p.end].offset * PLAN_ALIGNMENT : bytes;
         }
@@ -216,10 +217,45 @@ static engine_status queue_few(cuda *e, lane *l) {
         r.tasks_max = (uint32_t)l->few_part.part.steps_max;
         r.scores_max = (uint32_t)e->few_rows;
         TRY(lane_part_copy(&l->few_part, true, e->work));
-        TRY(remember_part(e, &g, &r, 0));
+        TRY(remember_part(e, &g, &r, 0)); /* a graph has no problems for cuSOLVER */
     }
     TRY(append_rows(&g, e->few_rows, e->work));
     return fetch_results(e, l, e->few_rows);
+}
+
+/* The calls of the libraries that batches will make, once, so that the first batch does not wait
+ * for them to be loaded. The numbers do not matter. */
+static engine_status warm_libraries(cuda *e, lane *l) {
+    const void **pointer = reinterpret_cast<const void **>(l->host);
+    const class_group one = {0, 0, 1};
+    size_t orders[] = {e->large_order, e->recall.order};
+    pointer[0] = e->stage.factor;
+    pointer[1] = e->stage.centred;
+    pointer[2] = e->stage.y;
+    TRY(cudaMemcpyAsync(l->device, l->host, 3 * sizeof *pointer, cudaMemcpyHostToDevice, e->work));
+    TRY(product_of_groups(e->product, &e->stage, &one, 1,
+                          reinterpret_cast<const void *const *>(l->device), e->work));
+    for (size_t i = 0; i < 2; i++) {
+        if (orders[i] > 0) {
+            size_t bytes = orders[i] * orders[i] * sizeof(double);
+            TRY(cudaMemsetAsync(e->matrix, 0, bytes, e->work));
+            TRY(eigen_sum(e->eigen, e->matrix, orders[i], 1, e->stage.part,
+                          reinterpret_cast<int *>(l->device_results)));
+        }
+    }
+    TRY(cudaStreamSynchronize(e->work));
+    return ENGINE_OK;
+}
+
+/* The way of few rows once without any: it loads the kernels, which a capture forbids. */
+engine_status cuda_warm(cuda *e, lane *l) {
+    memset(l->host, 0, plan_layout_of(e->few_rows, e->few_rows, 0).embeddings);
+    if (e->ledger != NULL) {
+        memset(l->few_part.host, 0, l->few_part.bytes);
+    }
+    TRY(queue_few(e, l));
+    TRY(cudaStreamSynchronize(e->work));
+    return warm_libraries(e, l);
 }
 
 static engine_status capture_few(cuda *e, lane *l, cudaGraph_t *graph) {
@@ -232,13 +268,6 @@ static engine_status capture_few(cuda *e, lane *l, cudaGraph_t *graph) {
 
 engine_status cuda_capture(cuda *e, lane *l) {
     cudaGraph_t graph = NULL;
-    /* Once without rows, so that all kernels are loaded before the capture, which forbids it. */
-    memset(l->host, 0, plan_layout_of(e->few_rows, e->few_rows, 0).embeddings);
-    if (e->ledger != NULL) {
-        memset(l->few_part.host, 0, l->few_part.bytes);
-    }
-    TRY(queue_few(e, l));
-    TRY(cudaStreamSynchronize(e->work));
     engine_status status = capture_few(e, l, &graph);
     if (status == ENGINE_OK) {
         status = cuda_check(cuda_place{"cudaGraphInstantiate", __FILE__, __LINE__},

@@ -48,7 +48,9 @@ typedef struct {
     ::eigen *eigen; /* NULL: no order above EIGEN_SMALL_MAX */
     ::stage stage;  /* all but what lane_view sets */
     ::recall recall;
-    gram_work large;                /* its scratch */
+    double *matrix;     /* of what goes to cuSOLVER, windows and memories in turn; or NULL */
+    size_t large_order; /* the largest of a window, padded; 0: none */
+    gram_work large;    /* its scratch */
     size_t large_max[STAGE_ORDERS]; /* matrices that the scratch holds, by order */
     uint32_t *host_list_counts;
     ::lane lane[CUDA_LANES];
@@ -73,7 +75,8 @@ engine_status cuda_export(void *state, uint32_t slot, void *bytes, size_t capaci
 engine_status cuda_import(void *state, uint32_t slot, const void *bytes, size_t used);
 
 /* engine_cuda.cu */
-engine_status cuda_capture(cuda *e, lane *l); /* the graph of a lane */
+engine_status cuda_warm(cuda *e, lane *l);    /* loads what batches will need */
+engine_status cuda_capture(cuda *e, lane *l); /* the graph of a lane; after cuda_warm */
 /* Where a call of the device has failed, nothing is known of its state any more: the engine says
  * from now on that it is lost. Returns the status. */
 engine_status cuda_give_up(cuda *e, engine_status status);

@@ -131,18 +131,18 @@ static engine_status take_fixed(taking *t, const sizes *s) {
 
 static engine_status take_problems(taking *t, const sizes *s) {
     cuda *e = t->e;
-    double *matrix = NULL;
     if (s->matrix_bytes > 0) {
-        TRY(take(t, &matrix, s->matrix_bytes / sizeof *matrix));
+        TRY(take(t, &e->matrix, s->matrix_bytes / sizeof *e->matrix));
     }
     if (s->windows_order > 0) {
-        size_t matrices = s->matrix_bytes / (64 * 64 * sizeof *matrix);
-        e->large.matrix = matrix;
+        size_t matrices = s->matrix_bytes / (64 * 64 * sizeof *e->matrix);
+        e->large.matrix = e->matrix;
+        e->large_order = s->windows_order;
         TRY(take(t, &e->large.norm, matrices));
         TRY(take(t, &e->large.average, matrices * e->rank));
     }
     if (e->memory_rank > 0) {
-        e->recall.matrix = s->memory_order > 0 ? matrix : NULL;
+        e->recall.matrix = s->memory_order > 0 ? e->matrix : NULL;
         TRY(take(t, &e->recall.problem_d2, s->problems));
         TRY(take(t, &e->recall.problem, s->problems));
         TRY(take(t, &e->recall.norm, s->problems));
@@ -330,6 +330,7 @@ static bool fits_kernels(const cuda *e, const sizes *s, message error) {
 }
 
 static engine_status open_graphs(cuda *e, const sizes *s) {
+    TRY(cuda_warm(e, &e->lane[0]));
     if (s->windows_order > 0 || s->memory_order > 0) {
         return ENGINE_OK; /* the host would have to wait in the middle of a graph */
     }
