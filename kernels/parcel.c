@@ -171,6 +171,12 @@ static void read_memory(const parcel_store *store, uint32_t slot, const unsigned
                                    .s = block.s,
                                    .factor = from + sizeof block});
     }
+    /* All of the slot's blocks count as just used, in this order: an engine that moves the slot as
+     * a whole can do no other, and which blocks go first must not depend on the engine. */
+    const blocks *blocks = memory_blocks(store->memory);
+    for (uint32_t b = blocks_last(blocks, slot); b != BLOCKS_NONE; b = blocks_previous(blocks, b)) {
+        memory_reserve(store->memory, slot, blocks_class(blocks, b));
+    }
 }
 
 bool parcel_read(const parcel_store *store, uint32_t slot, const unsigned char *bytes,
