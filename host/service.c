@@ -275,7 +275,7 @@ static void watch_engine(service *s) {
     s->in_flight_max = facts.in_flight_max;
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
-        log_line(LOG_WARNING, "%s; the cpu engine goes on with empty windows", facts.note);
+        log_line(LOG_WARNING, "%s", facts.note);
     }
 }
 

@@ -187,9 +187,12 @@ static bool took_over(engine *e, engine_status status) {
     e->state = NULL;
     e->ops = &engine_cpu_ops;
     e->degraded = true;
-    if (e->ops->open(&e->state, &e->reference, &e->options, error, sizeof error) != ENGINE_OK) {
-        size_t used = strlen(e->note);
-        snprintf(e->note + used, sizeof e->note - used, "; cpu: %s", error);
+    bool opened =
+        e->ops->open(&e->state, &e->reference, &e->options, error, sizeof error) == ENGINE_OK;
+    size_t used = strlen(e->note);
+    snprintf(e->note + used, sizeof e->note - used, "; %s%s",
+             opened ? "the cpu engine goes on with empty windows" : "cpu: ", opened ? "" : error);
+    if (!opened) {
         e->state = NULL;
     }
     work_off_all(e);
