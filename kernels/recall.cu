@@ -101,6 +101,7 @@ static __device__ void work_out(const stage &g, const recall &r, const ledger_st
     __syncwarp();
     double norm = eigen_roots(matrix, (int)r.rank, MATRIX_STRIDE);
     if (threadIdx.x == 0) {
+        stage_check(g, norm);
         r.problem_d2[step.problem] = score_d2(g.trace[step.class_index], s / step.n, norm, step.n);
     }
 }

@@ -100,6 +100,13 @@ static __device__ inline size_t stage_place(const stage &g, const stage_group &g
     return (size_t)(group.observation - g.piece_first) * g.window_rows + group.start;
 }
 
+/* d2 of a sum that is no number would be 0, and nobody would know. */
+static __device__ inline void stage_check(const stage &g, double norm) {
+    if (!isfinite(norm)) {
+        atomicOr(g.failed, 1);
+    }
+}
+
 /* Writes n_c d2_c of a group, whose Gram matrix has this sum of roots; by a whole warp. */
 static __device__ inline void stage_settle(const stage &g, const stage_group &group, double norm) {
     const uint64_t *member = g.member + stage_place(g, group);
@@ -110,6 +117,7 @@ static __device__ inline void stage_settle(const stage &g, const stage_group &gr
     s = eigen_warp_sum(s);
     if (threadIdx.x % WARP == 0) {
         double n = (double)group.rows;
+        stage_check(g, norm);
         g.part[stage_place(g, group)] = n * score_d2(g.trace[group.class_index], s / n, norm, n);
     }
 }

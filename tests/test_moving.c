@@ -1,4 +1,5 @@
 /* test_moving.c - slots as bytes: moving one, merging two, and bytes that must be refused. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,4 +314,41 @@ ENGINE_TEST(changed_bytes_harm_nothing_but_their_slot) {
     engine_close(engine);
     fixture_rows_free(&rows);
     hostile_reference_free(&reference);
+}
+
+/* Finite, but what rows are rotated into it is not. Whole or not at all: no score of 0 instead. */
+ENGINE_TEST(a_memory_that_overflows_is_an_error_and_no_score) {
+    enum { LAST_BYTES = 64 };
+    hostile_random random = {11};
+    reference *reference = fixture_reference(64);
+    engine *engine = fixture_open(&reference->statistics, memory_options(name, 16, 0));
+    fixture_rows rows = hostile_account_make(&random, 64, "benign_shift", 1);
+    fixture_feeding feeding = {.rows = &rows, .count = 1, .observation_rows = 1};
+    fixture_feed(engine, feeding, NULL);
+    parcel parcel = export_slot(engine, 0);
+    for (size_t i = 0; i < LAST_BYTES; i += sizeof(float)) {
+        memcpy(parcel.data + parcel.used - LAST_BYTES + i, &(float){FLT_MAX}, sizeof(float));
+    }
+    for (int twice = 0; twice < 2; twice++) {
+        engine_status status = engine_import(engine, 1, parcel.data, parcel.used);
+        cr_assert(status == ENGINE_OK, "%s", engine_status_text(status));
+    }
+    const unsigned char *embedding = (const unsigned char *)rows.embeddings;
+    engine_observation observation = {.slot = 1, .row_count = 1};
+    engine_result result;
+    engine_batch batch = {.rows = 1,
+                          .embeddings = &embedding,
+                          .classes = rows.classes,
+                          .observations = 1,
+                          .observation = &observation,
+                          .results = &result};
+    cr_assert(engine_submit(engine, &batch) == ENGINE_OK);
+    engine_status status = engine_collect(engine);
+    cr_assert(status == ENGINE_INTERNAL, "%s, score %g", engine_status_text(status),
+              result.memory_score);
+    cr_assert(!engine_describe(engine).degraded);
+    free(parcel.data);
+    fixture_rows_free(&rows);
+    engine_close(engine);
+    reference_close(reference);
 }
