@@ -124,13 +124,6 @@ static void count_values(const eigen_options *options, size_t *values, size_t *m
     }
 }
 
-size_t eigen_bytes(const eigen_options *options) {
-    size_t values, matrices;
-    count_values(options, &values, &matrices);
-    return values * sizeof(double) + matrices * sizeof(int) +
-           (values > 0 ? options->matrix_bytes_max : 0);
-}
-
 /* ---- opening ---- */
 
 static cusolverStatus_t ask_syev(const eigen *e, size_t order, size_t *device, size_t *host) {

@@ -186,9 +186,6 @@ void eigen_close(eigen *e); /* NULL is allowed, and a lost device */
 size_t eigen_padded(size_t order);
 /* The most matrices of a padded order that one eigen_sum takes; 0: none of this order. */
 size_t eigen_batch_max(const eigen *e, size_t padded_order);
-/* Device memory that eigen_open will take, but for what cuSOLVER's handle takes and with a guess
- * for its workspace, whose size only a handle can tell. */
-size_t eigen_bytes(const eigen_options *options);
 
 /* matrices: [count, order, order] in device memory, full or at least their lower triangles by
  * columns; destroyed. sum: [count]. *failed: an int of the device, set when a matrix did not

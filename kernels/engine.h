@@ -71,7 +71,8 @@ typedef struct {
     size_t slots_max;  /* slots are 0..slots_max-1 */
     size_t batch_rows_max; /* rows a batch may have */
     size_t threads;        /* 0: as many as the machine has cores */
-    bool tf32; /* cuda: project in TF32, at the error that facts say; the precision above is gone */
+    bool tf32; /* cuda: project batches of more than a few rows in TF32, at the error that facts
+                * say; the precision above is gone */
 } engine_options;
 
 /* One observation: rows row_first .. row_first + row_count - 1 of the batch, in the account's

@@ -1,7 +1,7 @@
 /*
  * engine_ops.h - the table an engine fills in. Only engine.c and the engines include it.
  * Arguments have been checked by engine.c when they arrive here; see engine.h for what each does.
- * (export alone is a keyword of C++, and the CUDA engine will include this.)
+ * (export alone is a keyword of C++, which the CUDA engine is written in.)
  */
 #ifndef ADDER_ENGINE_OPS_H
 #define ADDER_ENGINE_OPS_H

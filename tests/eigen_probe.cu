@@ -84,8 +84,3 @@ size_t eigen_probe_padded(size_t order) {
 size_t eigen_probe_batch_max(const eigen_probe *p, size_t order) {
     return eigen_batch_max(p->e, order);
 }
-
-size_t eigen_probe_bytes(eigen_probe_way way, size_t order_max, size_t matrix_bytes_max) {
-    eigen_options options = probe_options(way, order_max, matrix_bytes_max);
-    return eigen_bytes(&options);
-}

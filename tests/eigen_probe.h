@@ -23,7 +23,6 @@ engine_status eigen_probe_sum(eigen_probe *p, const double *matrices, size_t ord
 
 size_t eigen_probe_padded(size_t order);
 size_t eigen_probe_batch_max(const eigen_probe *p, size_t order);
-size_t eigen_probe_bytes(eigen_probe_way way, size_t order_max, size_t matrix_bytes_max);
 
 #ifdef __cplusplus
 }
