@@ -202,7 +202,7 @@ static engine_status submit_many(cuda *e, lane *l, lane_part *part, ledger_curso
 
 static engine_status queue_few(cuda *e, lane *l) {
     plan_layout at = plan_layout_of(e->few_rows, e->few_rows, 0);
-    size_t row_bytes = stage_ceil(e->dim * sizeof(float), PLAN_ALIGNMENT) * PLAN_ALIGNMENT;
+    size_t row_bytes = plan_align(e->dim * sizeof(float));
     stage g = e->stage;
     lane_view(l, &at, e->few_rows, &g);
     TRY(cudaMemcpyAsync(l->device, l->host, at.embeddings + e->few_rows * row_bytes,

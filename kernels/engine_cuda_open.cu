@@ -64,7 +64,7 @@ static sizes sizes_of(const cuda *e) {
     s.matrix_bytes = s.windows_order > 0 ? large_matrix_bytes(e, s.piece) : 0;
     s.lane.rows_max = s.lane.observations_max = e->rows_max;
     s.lane.groups_max = least(e->rows_max, e->classes);
-    s.lane.row_bytes_max = stage_ceil(e->dim * sizeof(float), PLAN_ALIGNMENT) * PLAN_ALIGNMENT;
+    s.lane.row_bytes_max = plan_align(e->dim * sizeof(float));
     s.lane.few_rows_max = e->few_rows;
     if (e->memory_rank > 0) {
         size_t blocks = least(e->classes, e->blocks);
@@ -104,7 +104,6 @@ template <typename T> static engine_status take(taking *t, T **at, size_t count)
 }
 
 static engine_status take_list(taking *t, stage_list *list, size_t groups, uint32_t *count) {
-    list->groups_max = (uint32_t)groups;
     list->count = count;
     return take(t, &list->group, groups);
 }
@@ -150,10 +149,6 @@ static engine_status take_problems(taking *t, const sizes *s) {
     return ENGINE_OK;
 }
 
-static size_t triangle_of(size_t rank) {
-    return (rank + 1) * (rank + 2) / 2;
-}
-
 /* What grows with the accounts. */
 static engine_status take_accounts(taking *t) {
     cuda *e = t->e;
@@ -162,7 +157,7 @@ static engine_status take_accounts(taking *t) {
     TRY(take(t, &e->stage.ring_s, rows));
     TRY(take(t, &e->stage.ring_y, rows * e->rank));
     if (e->memory_rank > 0) {
-        TRY(take(t, &e->recall.factor, e->blocks * triangle_of(e->memory_rank)));
+        TRY(take(t, &e->recall.factor, e->blocks * score_triangle(e->memory_rank + 1)));
         TRY(take(t, &e->recall.s, e->blocks));
         TRY(take(t, &e->recall.d2, e->blocks));
     }
@@ -270,7 +265,7 @@ static bool open_host(cuda *e, const engine_reference *r, const engine_options *
     desk.classes = e->classes;
     desk.half_life_rows = o->half_life_rows;
     e->desk_trace = host_array<double>(e->classes);
-    e->desk_factor = host_array<float>(triangle_of(e->memory_rank));
+    e->desk_factor = host_array<float>(score_triangle(e->memory_rank + 1));
     if (e->desk_trace != NULL) {
         memcpy(e->desk_trace, r->trace, e->classes * sizeof *e->desk_trace);
         desk.trace = e->desk_trace;
@@ -296,7 +291,8 @@ static void take_shapes(cuda *e, const engine_reference *r, const engine_options
     e->few_rows = least(CUDA_FEW_ROWS, e->rows_max);
     e->bytes_per_slot = e->window_rows * (2 * sizeof(uint32_t) + e->rank * sizeof(float));
     e->bytes_per_block =
-        e->memory_rank > 0 ? triangle_of(e->memory_rank) * sizeof(float) + 2 * sizeof(double) : 0;
+        e->memory_rank > 0 ? score_triangle(e->memory_rank + 1) * sizeof(float) + 2 * sizeof(double)
+                           : 0;
 }
 
 static engine_status open_shapes(cuda *e, const sizes *s) {

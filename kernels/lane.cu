@@ -5,11 +5,7 @@
 
 #include <stdlib.h>
 
-enum { LANE_ALIGNMENT = 16, RESULTS_FAILED_BYTES = 16 };
-
-static size_t align(size_t bytes) {
-    return stage_ceil(bytes, LANE_ALIGNMENT) * LANE_ALIGNMENT;
-}
+enum { RESULTS_FAILED_BYTES = 16 };
 
 static size_t plan_bytes(const lane_options *o) {
     size_t all = plan_layout_of(o->rows_max, o->observations_max, o->groups_max).embeddings +
@@ -31,11 +27,11 @@ static void part_lay_out(lane_part *p, size_t steps, size_t problems, size_t sha
     p->part.problems_max = problems;
     p->part.shares_max = shares;
     p->part.scores_max = scores;
-    p->task = align(sizeof(ledger_used));
-    p->step = p->task + align(steps * sizeof(ledger_task));
-    p->share = p->step + align(steps * sizeof(ledger_step));
-    p->score = p->share + align(shares * sizeof(ledger_share));
-    p->bytes = p->score + align(scores * sizeof(ledger_score));
+    p->task = plan_align(sizeof(ledger_used));
+    p->step = p->task + plan_align(steps * sizeof(ledger_task));
+    p->share = p->step + plan_align(steps * sizeof(ledger_step));
+    p->score = p->share + plan_align(shares * sizeof(ledger_share));
+    p->bytes = p->score + plan_align(scores * sizeof(ledger_score));
 }
 
 static void parts_lay_out(lane *l, const lane_options *o) {

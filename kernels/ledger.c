@@ -230,7 +230,3 @@ uint32_t ledger_put(ledger *l, uint32_t slot, uint32_t class_index, uint64_t age
     e->empty = false;
     return block;
 }
-
-size_t ledger_bytes_per_block(void) {
-    return blocks_bytes_each() + sizeof(entry);
-}

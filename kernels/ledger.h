@@ -94,6 +94,5 @@ uint64_t ledger_tick(const ledger *ledger, uint32_t slot);
 void ledger_set_tick(ledger *ledger, uint32_t slot, uint64_t tick); /* of a slot without blocks */
 /* A block for what came from elsewhere; its d2 is worked out when the slot is next scored. */
 uint32_t ledger_put(ledger *ledger, uint32_t slot, uint32_t class_index, uint64_t age, double n);
-size_t ledger_bytes_per_block(void);
 
 #endif

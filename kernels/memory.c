@@ -39,7 +39,7 @@ memory *memory_open(const memory_options *options) {
         return NULL;
     }
     m->options = *options;
-    m->triangle = (options->rank + 1) * (options->rank + 2) / 2;
+    m->triangle = score_triangle(options->rank + 1);
     m->blocks = blocks_open(options->blocks, options->slots);
     m->sums = calloc(options->blocks, sizeof *m->sums);
     m->factor = calloc(options->blocks, m->triangle * sizeof *m->factor);

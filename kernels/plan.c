@@ -21,18 +21,18 @@ struct plan {
     size_t slots;           /* slots in the batch */
 };
 
-static size_t align(size_t bytes) {
+size_t plan_align(size_t bytes) {
     return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
 }
 
 plan_layout plan_layout_of(size_t rows, size_t observations, size_t groups) {
     plan_layout at = {.counts = 0};
-    at.row = at.counts + align(sizeof(plan_counts));
-    at.sequence = at.row + align(rows * sizeof(plan_row));
-    at.ring_at = at.sequence + align(rows * sizeof(uint32_t));
-    at.observation = at.ring_at + align(rows * sizeof(uint64_t));
-    at.products = at.observation + align(observations * sizeof(plan_observation));
-    at.embeddings = at.products + align(3 * groups * sizeof(void *));
+    at.row = at.counts + plan_align(sizeof(plan_counts));
+    at.sequence = at.row + plan_align(rows * sizeof(plan_row));
+    at.ring_at = at.sequence + plan_align(rows * sizeof(uint32_t));
+    at.observation = at.ring_at + plan_align(rows * sizeof(uint64_t));
+    at.products = at.observation + plan_align(observations * sizeof(plan_observation));
+    at.embeddings = at.products + plan_align(3 * groups * sizeof(void *));
     return at;
 }
 
@@ -134,7 +134,7 @@ static size_t lay_rows(const engine_batch *batch, const uint32_t *place, size_t 
     size_t bytes = 0;
     for (size_t i = 0; i < batch->rows; i++) {
         row[i].offset = (uint32_t)(bytes / PLAN_ALIGNMENT);
-        bytes += align(dim * plan_element_bytes(row[i].dtype));
+        bytes += plan_align(dim * plan_element_bytes(row[i].dtype));
     }
     return bytes;
 }

@@ -71,5 +71,6 @@ uint32_t plan_head(const plan *plan, uint32_t slot);
 void plan_set(plan *plan, uint32_t slot, uint32_t head, uint32_t stored);
 
 size_t plan_element_bytes(uint32_t dtype);
+size_t plan_align(size_t bytes); /* up to a multiple of PLAN_ALIGNMENT */
 
 #endif

@@ -15,15 +15,11 @@
 enum { RECALL_SHARED_MAX = 48 << 10, SCORE_WARPS = 4, SETTLE_BLOCK = 128 };
 enum { MATRIX_STRIDE = EIGEN_SMALL_MAX + 1 };
 
-static size_t triangle_of(size_t columns) {
-    return columns * (columns + 1) / 2;
-}
-
 /* Bytes of a row, and of R and a small matrix where they fit. */
 static size_t shared_bytes(const recall *r, bool *r_shared) {
     size_t row = stage_ceil((r->rank + 1) * sizeof(float), sizeof(double)) * sizeof(double);
     size_t factor =
-        stage_ceil(triangle_of(r->rank + 1) * sizeof(float), sizeof(double)) * sizeof(double);
+        stage_ceil(score_triangle(r->rank + 1) * sizeof(float), sizeof(double)) * sizeof(double);
     size_t matrix = r->order > 0 ? 0 : (size_t)r->rank * MATRIX_STRIDE * sizeof(double);
     *r_shared = row + factor + matrix <= RECALL_SHARED_MAX;
     return row + matrix + (*r_shared ? factor : 0);
@@ -49,7 +45,7 @@ static __device__ void add_row(const stage &g, const ledger_step &step, uint32_t
                                float *v, double *s) {
     __syncwarp(); /* the last problem has been read from R */
     if (step.keep < 0.0) {
-        for (uint32_t j = threadIdx.x; j < (rank + 1) * (rank + 2) / 2; j += WARP) {
+        for (uint32_t j = threadIdx.x; j < score_triangle(rank + 1); j += WARP) {
             r[j] = 0.0f;
         }
         *s = 0.0;
@@ -108,7 +104,7 @@ static __device__ void work_out(const stage &g, const recall &r, const ledger_st
 
 static __global__ void add(const stage g, const recall r, bool r_shared) {
     SHARED(double, shared);
-    uint32_t floats = (r.rank + 1) * (r.rank + 2) / 2;
+    uint32_t floats = (uint32_t)score_triangle(r.rank + 1);
     if (blockIdx.x >= r.used->tasks) {
         return;
     }

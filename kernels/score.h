@@ -54,6 +54,11 @@ SCORE_FN double score_d2(double trace, double mean_s, double nuclear, double n) 
     return d2 > 0.0 ? d2 : 0.0;
 }
 
+/* Entries of a packed triangle. */
+SCORE_FN size_t score_triangle(size_t columns) {
+    return columns * (columns + 1) / 2;
+}
+
 /* What is left of a memory's weight after so many rows; a half-life of 0 never forgets. */
 SCORE_FN double score_decay(double half_life_rows, uint64_t rows) {
     return half_life_rows > 0.0 ? exp2(-(double)rows / half_life_rows) : 1.0;

@@ -42,7 +42,6 @@ typedef struct {
 typedef struct {
     stage_group *group;
     uint32_t *count;
-    uint32_t groups_max;
 } stage_list;
 
 typedef struct {
@@ -127,11 +126,6 @@ static inline unsigned stage_least(size_t a, size_t b) {
 }
 static inline size_t stage_ceil(size_t a, size_t b) {
     return (a + b - 1) / b;
-}
-
-/* The order of the eigenproblem of a group that gram_large takes: its Gram or scatter matrix. */
-static inline size_t stage_large_order(size_t rows, size_t rank) {
-    return rows < rank ? rows : rank;
 }
 
 engine_status rows_centre(const stage *g, size_t rows_max, cudaStream_t stream);
