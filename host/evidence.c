@@ -1,0 +1,250 @@
+/*
+ * evidence.c - see evidence.h. All logarithms are taken when the rules are opened; an observation
+ * costs a search and a few additions a row.
+ */
+#include "evidence.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const double evidence_share[EVIDENCE_SHARES] = {1.0, 0.6, 0.35, 0.2, 0.1, 0.05};
+
+/* A sum may run ahead of its limit so far, or the account would never come down again. */
+static const float ahead_max = 2.0f;
+/* Old windows' pairs count less by this for each later window. */
+static const float pairs_kept = 0.98f;
+
+/* What a p-value says, by share. */
+typedef struct {
+    float by_share[EVIDENCE_SHARES];
+} bet;
+
+/* Honest lists with the bet for each rank that a value can have among them. */
+typedef struct {
+    size_t lists;
+    size_t *first;
+    float *value;
+    bet *bets;      /* list i has its count + 1 from first[i] + i on; rank 0 is the most extreme */
+    bet *deviation; /* [lists] of the bets of honest values, over sqrt of how many */
+} channel;
+
+struct evidence_rules {
+    evidence_options options; /* its lists are not used */
+    channel alignment;
+    channel excess;
+};
+
+double evidence_bet(double p) {
+    double l = log(p);
+    /* Near 1 numerator and denominator vanish together; the series is 1/2 - l / 6. */
+    return l > -1e-4 ? 0.5 - l / 6.0 : (1.0 - p + p * l) / (p * l * l);
+}
+
+static size_t list_count(const channel *c, size_t list) {
+    return c->first[list + 1] - c->first[list];
+}
+
+static const bet *list_bets(const channel *c, size_t list) {
+    return c->bets + c->first[list] + list;
+}
+
+/* Bets of one list, for the p-values 1/(n+1), 2/(n+1), ..., 1. */
+static void fill_list(channel *c, size_t list) {
+    size_t count = list_count(c, list);
+    bet *bets = c->bets + c->first[list] + list;
+    double mean = 0.0;
+    for (size_t r = 0; r <= count; r++) {
+        mean += evidence_bet((double)(r + 1) / (double)(count + 1)) / (double)(count + 1);
+    }
+    for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+        double pi = evidence_share[k];
+        double sum = 0.0;
+        double squares = 0.0;
+        for (size_t r = 0; r <= count; r++) {
+            double scaled = evidence_bet((double)(r + 1) / (double)(count + 1)) / mean;
+            double says = log(1.0 - pi + pi * scaled);
+            bets[r].by_share[k] = (float)says;
+            sum += says;
+            squares += says * says;
+        }
+        double n = (double)(count + 1);
+        double variance = squares / n - sum / n * (sum / n);
+        c->deviation[list].by_share[k] = (float)sqrt(variance > 0.0 ? variance : 0.0);
+    }
+}
+
+static bool channel_open(channel *c, const evidence_honest *honest) {
+    size_t values = honest->lists == 0 ? 0 : honest->first[honest->lists];
+    c->lists = honest->lists;
+    c->first = calloc(honest->lists + 1, sizeof *c->first);
+    c->value = calloc(values + 1, sizeof *c->value);
+    c->bets = calloc(values + honest->lists + 1, sizeof *c->bets);
+    c->deviation = calloc(honest->lists + 1, sizeof *c->deviation);
+    if (!c->first || !c->value || !c->bets || !c->deviation) {
+        return false;
+    }
+    if (honest->lists > 0) {
+        memcpy(c->first, honest->first, (honest->lists + 1) * sizeof *c->first);
+        memcpy(c->value, honest->value, values * sizeof *c->value);
+    }
+    for (size_t i = 0; i < honest->lists; i++) {
+        fill_list(c, i);
+    }
+    return true;
+}
+
+static void channel_close(channel *c) {
+    free(c->deviation);
+    free(c->bets);
+    free(c->value);
+    free(c->first);
+}
+
+evidence_rules *evidence_open(const evidence_options *options) {
+    assert(options->alignment.lists == options->kinds * options->classes);
+    evidence_rules *rules = calloc(1, sizeof *rules);
+    if (rules == NULL) {
+        return NULL;
+    }
+    rules->options = *options;
+    if (!channel_open(&rules->alignment, &options->alignment) ||
+        !channel_open(&rules->excess, &options->excess)) {
+        evidence_close(rules);
+        return NULL;
+    }
+    return rules;
+}
+
+void evidence_close(evidence_rules *rules) {
+    if (rules != NULL) {
+        channel_close(&rules->excess);
+        channel_close(&rules->alignment);
+        free(rules);
+    }
+}
+
+/* How many of the list's values are below x, or up to it. */
+static size_t count_below(const channel *c, size_t list, float x, bool or_equal) {
+    const float *value = c->value + c->first[list];
+    size_t low = 0;
+    size_t high = list_count(c, list);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (value[middle] < x || (or_equal && value[middle] == x)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Adds to the sums what a value of this rank in this list says. scale is of the tolerance. */
+static void add_bet(float *sum, const channel *c, size_t list, size_t rank, double scale) {
+    const bet *says = &list_bets(c, list)[rank];
+    const bet *deviation = &c->deviation[list];
+    for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+        float next = sum[k] + says->by_share[k] - (float)scale * deviation->by_share[k];
+        sum[k] = next > 0.0f ? next : 0.0f;
+    }
+}
+
+typedef struct {
+    size_t list;
+    size_t rank;
+    double p;
+} place;
+
+static place place_of(const channel *c, size_t list, size_t extreme) {
+    return (place){list, extreme, (double)(extreme + 1) / (double)(list_count(c, list) + 1)};
+}
+
+static void add_row(const evidence_rules *rules, evidence *e, size_t class, float alignment,
+                    double concentration) {
+    const evidence_options *o = &rules->options;
+    place kindest = {.p = 0.0};
+    for (size_t kind = 0; kind < o->kinds; kind++) {
+        size_t list = kind * o->classes + class;
+        size_t count = list_count(&rules->alignment, list);
+        /* A kind of which there is no row of this class says nothing. */
+        if (count > 0) {
+            size_t extreme = count_below(&rules->alignment, list, alignment, true);
+            place here = place_of(&rules->alignment, list, extreme);
+            kindest = here.p > kindest.p ? here : kindest;
+        }
+    }
+    if (kindest.p > 0.0) {
+        double n = (double)list_count(&rules->alignment, kindest.list);
+        add_bet(e->sum[EVIDENCE_ROWS], &rules->alignment, kindest.list, kindest.rank,
+                o->tolerance_deviations * sqrt(concentration / n));
+    }
+}
+
+static void add_window(const evidence_rules *rules, evidence *e, double excess,
+                       double concentration) {
+    const evidence_options *o = &rules->options;
+    const channel *c = &rules->excess;
+    place kindest = {.p = 0.0};
+    for (size_t list = 0; list < c->lists; list++) {
+        size_t extreme = list_count(c, list) - count_below(c, list, (float)excess, false);
+        place here = place_of(c, list, extreme);
+        kindest = here.p > kindest.p ? here : kindest;
+    }
+    if (kindest.p > 0.0) {
+        double n = o->rows_per_class / (double)o->window_rows;
+        add_bet(e->sum[EVIDENCE_WINDOWS], c, kindest.list, kindest.rank,
+                o->tolerance_deviations * sqrt(concentration / n));
+    }
+}
+
+static void hold_back(const evidence_rules *rules, evidence *e) {
+    for (size_t c = 0; c < EVIDENCE_CHANNELS; c++) {
+        for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+            float most = ahead_max * (float)rules->options.limit[c][k];
+            e->sum[c][k] = e->sum[c][k] < most ? e->sum[c][k] : most;
+        }
+    }
+}
+
+void evidence_observe(const evidence_rules *rules, evidence *e,
+                      const evidence_observation *observation) {
+    const evidence_options *o = &rules->options;
+    float pairs = (float)observation->fill * (float)(observation->fill - 1) / 2.0f;
+    float same = pairs * (float)observation->concentration;
+    /* One pair of the same class stands at the beginning: a first row knows no other. */
+    double concentration = (double)((e->same_pairs + same + 1.0f) / (e->pairs + pairs + 1.0f));
+    for (size_t i = 0; i < observation->rows; i++) {
+        add_row(rules, e, observation->classes[i], observation->alignments[i], concentration);
+    }
+    e->rows_since_window += (uint32_t)observation->rows;
+    if (e->rows_since_window >= o->window_rows) {
+        add_window(rules, e, observation->excess, concentration);
+        e->pairs = e->pairs * pairs_kept + pairs;
+        e->same_pairs = e->same_pairs * pairs_kept + same;
+        e->rows_since_window = 0;
+    }
+    hold_back(rules, e);
+}
+
+double evidence_level(const evidence_rules *rules, const evidence *e, evidence_channel channel) {
+    double level = 0.0;
+    for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+        double here = (double)e->sum[channel][k] / rules->options.limit[channel][k];
+        level = here > level ? here : level;
+    }
+    return level;
+}
+
+size_t evidence_rows_min(const evidence_rules *rules) {
+    double fewest = INFINITY;
+    for (size_t list = 0; list < rules->alignment.lists; list++) {
+        for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+            double most = (double)list_bets(&rules->alignment, list)[0].by_share[k];
+            double rows = most > 0.0 ? rules->options.limit[EVIDENCE_ROWS][k] / most : INFINITY;
+            fewest = rows < fewest ? rows : fewest;
+        }
+    }
+    return fewest < 1e9 ? (size_t)floor(fewest) + 1 : SIZE_MAX;
+}
