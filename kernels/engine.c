@@ -108,6 +108,37 @@ static bool reference_valid(const engine_reference *r, char *error, size_t error
     return finite;
 }
 
+/* b_c and v_c are divided by and subtracted at every row: nothing is checked there any more. */
+static bool table_valid(const char *whose, const engine_benign *b, size_t classes, char *error,
+                        size_t error_bytes) {
+    if (b == NULL) {
+        return true;
+    }
+    if (b->rungs < 1 || b->rungs > ENGINE_RUNGS_MAX) {
+        snprintf(error, error_bytes, "the %s benign table must have 1 to %d rungs, not %zu", whose,
+                 ENGINE_RUNGS_MAX, b->rungs);
+        return false;
+    }
+    for (size_t i = 0; i < b->rungs; i++) {
+        if (!isfinite(b->rung[i]) || b->rung[i] <= (i == 0 ? 0.0 : b->rung[i - 1])) {
+            snprintf(error, error_bytes,
+                     "the %s benign table's rungs must rise from above 0; rung %zu is %g", whose, i,
+                     b->rung[i]);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < classes * b->rungs; i++) {
+        if (!isfinite(b->mean[i]) || !isfinite(b->deviation[i]) || b->deviation[i] <= 0.0) {
+            snprintf(error, error_bytes,
+                     "the %s benign table of class %zu must have a finite mean and a deviation "
+                     "above 0 at rung %zu, not %g and %g",
+                     whose, i / b->rungs, i % b->rungs, b->mean[i], b->deviation[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 engine_status engine_open(engine **out, const engine_reference *reference,
                           const engine_options *options, char *error, size_t error_bytes) {
     *out = NULL;
@@ -118,7 +149,10 @@ engine_status engine_open(engine **out, const engine_reference *reference,
         snprintf(error, error_bytes, "half-life must be a number of rows, 0 or more");
         return ENGINE_BAD_ARGUMENT;
     }
-    if (!reference_valid(reference, error, error_bytes)) {
+    if (!reference_valid(reference, error, error_bytes) ||
+        !table_valid("window's", reference->benign, reference->classes, error, error_bytes) ||
+        !table_valid("memory's", reference->memory_benign, reference->classes, error,
+                     error_bytes)) {
         return ENGINE_BAD_ARGUMENT;
     }
     engine *e = calloc(1, sizeof *e);

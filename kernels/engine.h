@@ -9,11 +9,20 @@
  *     d2_c  = tr S_c + mean(s) - (2 / sqrt(n_c)) * nuclear(Y_c),      score = sum_c (n_c / n) d2_c
  *     s = |x - m_c|^2,   y = F_c^T (x - m_c),   S_c = F_c F_c^T,   Y_c = rows y less their mean
  *
+ * and, beside the score, what tells of how it came about, with g the plain mean of the m_c and
+ * b_c(n), v_c(n) the mean and the standard deviation of d2_c over n honest rows of class c:
+ *
+ *     alignment     = cos(x - g, m_c - g), of each row
+ *     concentration = sum_c n_c (n_c - 1) / (n (n - 1))
+ *     excess        = sum_c sqrt(n_c / n) (d2_c - b_c(n_c)) / v_c(n_c)
+ *
  * Precision: relative error of a window's score at most 1e-5 against float64, of a memory's 1e-4
  * for as long as it weighs at most 100,000 rows (memory.h). A score is a difference: where it is
  * below 4 % of the smallest tr S_c, the error is at most 4e-7 (a memory's 4e-6) of that. Features
- * smaller than 1e-19 underflow when squared. Batching never changes a score by more than float32
- * rounding of the projection (below 1e-6).
+ * smaller than 1e-19 underflow when squared. An excess is as good as its d2_c are. An alignment is
+ * off by at most 1e-5 where x is further from g than 1 % of its distance from m_c: nearer by, the
+ * rounding of x - m_c to float32 is what it measures. Batching never changes a score by more than
+ * float32 rounding of the projection (below 1e-6).
  *
  * Threads: one engine belongs to one thread at a time; it may use threads of its own inside a call.
  * Errors: functions that can fail return an engine_status; engine_open also writes one line of
@@ -34,6 +43,7 @@ enum {
     ENGINE_BATCH_ROWS_MAX = 1 << 20,
     ENGINE_SLOTS_MAX = 1 << 26,
     ENGINE_THREADS_MAX = 256,
+    ENGINE_RUNGS_MAX = 32,
 };
 
 typedef enum {
@@ -48,6 +58,16 @@ typedef enum {
 
 typedef enum { ENGINE_F32, ENGINE_F16, ENGINE_BF16 } engine_dtype;
 
+/* What honest rows score, class by class: d2_c over `rung` rows of it, on a ladder of such numbers.
+ * Between two rungs mean and deviation are interpolated linearly in 1/n; below the first and above
+ * the last the nearest rung's hold. */
+typedef struct {
+    size_t rungs;            /* 1..ENGINE_RUNGS_MAX */
+    const double *rung;      /* [rungs] rows of a class, rising, above 0 */
+    const double *mean;      /* [classes, rungs] of d2_c */
+    const double *deviation; /* [classes, rungs] its standard deviation, above 0 */
+} engine_benign;
+
 /* The model's reference. Borrowed until engine_close: an engine that loses its device needs it
  * again.
  * F_c's columns are ordered by falling eigenvalue; a class of smaller rank has zero columns at the
@@ -55,10 +75,12 @@ typedef enum { ENGINE_F32, ENGINE_F16, ENGINE_BF16 } engine_dtype;
 typedef struct {
     size_t dim;
     size_t classes;
-    size_t rank;         /* columns of a factor, 1..dim */
-    const float *mean;   /* [classes, dim] */
-    const float *factor; /* [classes, dim, rank] */
-    const double *trace; /* [classes], tr S_c */
+    size_t rank;                        /* columns of a factor, 1..dim */
+    const float *mean;                  /* [classes, dim] */
+    const float *factor;                /* [classes, dim, rank] */
+    const double *trace;                /* [classes], tr S_c */
+    const engine_benign *benign;        /* of windows; NULL: none, and every excess is 0 */
+    const engine_benign *memory_benign; /* of memories, whose n_c are weights; NULL: none */
 } engine_reference;
 
 typedef struct {
@@ -88,14 +110,17 @@ typedef struct {
 typedef struct {
     double score;
     double memory_score; /* 0 when the memory is off */
-    uint32_t fill;       /* rows in the window, 1..W */
+    double excess;
+    double memory_excess; /* 0 when the memory is off; n is the sum of the weights n_c */
+    double concentration; /* the chance that two rows of the window share their class; 1 of one */
+    uint32_t fill;        /* rows in the window, 1..W */
 } engine_result;
 
 /* Rows of many observations. Observations follow each other without gaps: the first begins at row
  * 0, each next where the one before ended, the last ends at `rows`. A slot may have several; they
  * count in the order they stand. Embeddings: dim little-endian elements a row at any alignment,
  * each finite and at most 1e12 in magnitude (the caller has checked). Everything is borrowed until
- * the batch is collected; `results` is written by then. */
+ * the batch is collected; `results` and `alignments` are written by then. */
 typedef struct {
     size_t rows;
     const unsigned char *const *embeddings; /* [rows] */
@@ -103,6 +128,9 @@ typedef struct {
     size_t observations;
     const engine_observation *observation; /* [observations] */
     engine_result *results;                /* [observations] */
+    /* [rows], or NULL: not wanted. 0 where x or m_c is g, -1 where the cosine is no number because
+     * x - m_c or m_c - g is beyond float32. */
+    float *alignments;
 } engine_batch;
 
 typedef struct {

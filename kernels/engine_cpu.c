@@ -28,6 +28,7 @@ enum { PARALLEL_ROWS_MIN = 64 };
 typedef struct {
     size_t classes, dim, rank, window_rows, memory_rank, threads;
     double *trace;
+    engine_benign benign;
     pool *pool;   /* all threads */
     pool *caller; /* the calling thread alone, for small batches */
     project *project;
@@ -119,6 +120,7 @@ static bool open_state(cpu *e, const engine_reference *r, const engine_options *
         return false;
     }
     memcpy(e->trace, r->trace, r->classes * sizeof *e->trace);
+    e->benign = engine_benign_of(r->benign);
     memset(e->last_of_slot, 0xff, o->slots_max * sizeof *e->last_of_slot);
     if (e->memory_rank > 0) {
         e->memory = memory_open(&(memory_options){.blocks = o->memory_blocks,
@@ -126,7 +128,8 @@ static bool open_state(cpu *e, const engine_reference *r, const engine_options *
                                                   .rank = e->memory_rank,
                                                   .classes = r->classes,
                                                   .half_life_rows = o->half_life_rows,
-                                                  .trace = e->trace});
+                                                  .trace = e->trace,
+                                                  .benign = engine_benign_of(r->memory_benign)});
     }
     return e->memory_rank == 0 || e->memory != NULL;
 }
@@ -221,11 +224,26 @@ static void score_task(void *context, size_t o, size_t thread) {
     window_scratch *scratch = &e->scratch[thread];
     engine_result *result = &e->batch->results[o];
     size_t fill = gather_window(e, o, scratch->row);
-    result->fill = (uint32_t)fill;
-    result->memory_score = 0.0;
-    if (!window_score(scratch, fill, e->trace, &result->score)) {
+    window_reference reference = {e->trace, e->benign};
+    score_total total = {0};
+    if (!window_score(scratch, fill, &reference, &total)) {
         atomic_store(&e->failed, true);
     }
+    *result = (engine_result){.score = total.score,
+                              .excess = total.excess,
+                              .concentration = total.concentration,
+                              .fill = (uint32_t)fill};
+}
+
+static void score_memory(cpu *e, size_t o, size_t thread) {
+    engine_result *result = &e->batch->results[o];
+    score_total total = {0};
+    if (!memory_score(e->memory, e->batch->observation[o].slot, e->memory_scratch[thread],
+                      &total)) {
+        atomic_store(&e->failed, true);
+    }
+    result->memory_score = total.score;
+    result->memory_excess = total.excess;
 }
 
 /* Puts the observation's rows into ring and memory, and scores the memory. */
@@ -239,9 +257,8 @@ static void remember(cpu *e, size_t o, size_t thread) {
             memory_add(e->memory, observation->slot, e->block[row], projected.s, projected.y);
         }
     }
-    if (e->memory != NULL && !memory_score(e->memory, observation->slot, e->memory_scratch[thread],
-                                           &e->batch->results[o].memory_score)) {
-        atomic_store(&e->failed, true);
+    if (e->memory != NULL) {
+        score_memory(e, o, thread);
     }
 }
 

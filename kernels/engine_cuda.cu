@@ -167,8 +167,8 @@ static void lay_products(const cuda *e, lane *l, const plan_layout *at) {
 
 /* ---- the two ways of a batch ---- */
 
-static engine_status fetch_results(cuda *e, lane *l, size_t observations) {
-    TRY(cudaMemcpyAsync(l->host_results, l->device_results, lane_results_bytes(observations),
+static engine_status fetch_results(cuda *e, lane *l, size_t observations, size_t rows) {
+    TRY(cudaMemcpyAsync(l->host_results, l->device_results, lane_results_bytes(observations, rows),
                         cudaMemcpyDeviceToHost, e->work));
     return ENGINE_OK;
 }
@@ -197,7 +197,7 @@ static engine_status submit_many(cuda *e, lane *l, lane_part *part, ledger_curso
         TRY(remember(e, l, &g, part, cursor));
     }
     TRY(append_rows(&g, batch->rows, e->work));
-    return fetch_results(e, l, batch->observations);
+    return fetch_results(e, l, batch->observations, batch->rows);
 }
 
 static engine_status queue_few(cuda *e, lane *l) {
@@ -220,7 +220,7 @@ static engine_status queue_few(cuda *e, lane *l) {
         TRY(remember_part(e, &g, &r, 0)); /* a graph has no problems for cuSOLVER */
     }
     TRY(append_rows(&g, e->few_rows, e->work));
-    return fetch_results(e, l, e->few_rows);
+    return fetch_results(e, l, e->few_rows, e->few_rows);
 }
 
 /* The calls of the libraries that batches will make, once, so that the first batch does not wait
@@ -229,6 +229,7 @@ static engine_status warm_libraries(cuda *e, lane *l) {
     const void **pointer = reinterpret_cast<const void **>(l->host);
     const class_group one = {0, 0, 1};
     size_t orders[] = {e->large_order, e->recall.order};
+    double *norms[] = {e->large.norm, e->recall.norm};
     pointer[0] = e->stage.factor;
     pointer[1] = e->stage.centred;
     pointer[2] = e->stage.y;
@@ -239,7 +240,7 @@ static engine_status warm_libraries(cuda *e, lane *l) {
         if (orders[i] > 0) {
             size_t bytes = orders[i] * orders[i] * sizeof(double);
             TRY(cudaMemsetAsync(e->matrix, 0, bytes, e->work));
-            TRY(eigen_sum(e->eigen, e->matrix, orders[i], 1, e->stage.part,
+            TRY(eigen_sum(e->eigen, e->matrix, orders[i], 1, norms[i],
                           reinterpret_cast<int *>(l->device_results)));
         }
     }

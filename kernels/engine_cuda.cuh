@@ -7,6 +7,7 @@
 #include "lane.cuh"
 
 extern "C" {
+#include "direction.h"
 #include "engine_ops.h"
 #include "grouping.h"
 #include "parcel.h"

@@ -59,7 +59,7 @@ static sizes sizes_of(const cuda *e) {
     s.windows_order =
         window_order > EIGEN_SMALL_MAX ? eigen_padded(least(e->window_rows, e->rank)) : 0;
     s.memory_order = e->memory_rank > EIGEN_SMALL_MAX ? eigen_padded(e->memory_rank) : 0;
-    size_t window_bytes = e->window_rows * (sizeof(uint64_t) + sizeof(double));
+    size_t window_bytes = e->window_rows * (sizeof(uint64_t) + sizeof(stage_part));
     s.piece = most(1, least(e->rows_max, CUDA_PIECE_BYTES_MAX / window_bytes));
     s.matrix_bytes = s.windows_order > 0 ? large_matrix_bytes(e, s.piece) : 0;
     s.lane.rows_max = s.lane.observations_max = e->rows_max;
@@ -108,12 +108,25 @@ static engine_status take_list(taking *t, stage_list *list, size_t groups, uint3
     return take(t, &list->group, groups);
 }
 
+/* What open_shapes has put there says how long; no rungs take nothing to speak of. */
+static engine_status take_table(taking *t, engine_benign *benign) {
+    size_t entries = t->e->classes * benign->rungs;
+    TRY(take(t, const_cast<double **>(&benign->rung), benign->rungs));
+    TRY(take(t, const_cast<double **>(&benign->mean), entries));
+    TRY(take(t, const_cast<double **>(&benign->deviation), entries));
+    return ENGINE_OK;
+}
+
 static engine_status take_fixed(taking *t, const sizes *s) {
     cuda *e = t->e;
     stage *g = &e->stage;
     TRY(take(t, const_cast<float **>(&g->mean), e->classes * e->dim));
     TRY(take(t, const_cast<float **>(&g->factor), e->classes * e->dim * e->rank));
     TRY(take(t, const_cast<double **>(&g->trace), e->classes));
+    TRY(take(t, const_cast<float **>(&g->direction), e->classes * e->dim));
+    TRY(take(t, const_cast<double **>(&g->direction_square), e->classes));
+    TRY(take_table(t, &g->benign));
+    TRY(take_table(t, &g->memory_benign));
     TRY(take(t, &g->centred, e->rows_max * e->dim));
     TRY(take(t, &g->s, e->rows_max));
     TRY(take(t, &g->y, e->rows_max * e->rank));
@@ -192,15 +205,43 @@ static engine_status check_room(cuda *e, const sizes *s, message error) {
     return ENGINE_NO_MEMORY;
 }
 
-static engine_status upload(cuda *e, const engine_reference *r) {
-    stage *g = &e->stage;
-    TRY(cudaMemcpy(const_cast<float *>(g->mean), r->mean, r->classes * r->dim * sizeof *r->mean,
-                   cudaMemcpyHostToDevice));
-    TRY(cudaMemcpy(const_cast<float *>(g->factor), r->factor,
-                   r->classes * r->dim * r->rank * sizeof *r->factor, cudaMemcpyHostToDevice));
-    TRY(cudaMemcpy(const_cast<double *>(g->trace), r->trace, r->classes * sizeof *r->trace,
-                   cudaMemcpyHostToDevice));
+template <typename T> static engine_status send(const T *to, const T *from, size_t count) {
+    TRY(cudaMemcpy(const_cast<T *>(to), from, count * sizeof *from, cudaMemcpyHostToDevice));
     return ENGINE_OK;
+}
+
+static engine_status send_table(const engine_benign *to, const engine_benign *from,
+                                size_t classes) {
+    if (from == NULL) {
+        return ENGINE_OK;
+    }
+    TRY(send(to->rung, from->rung, from->rungs));
+    TRY(send(to->mean, from->mean, classes * from->rungs));
+    TRY(send(to->deviation, from->deviation, classes * from->rungs));
+    return ENGINE_OK;
+}
+
+static engine_status send_directions(const stage *g, const engine_reference *r) {
+    directions directions;
+    if (!directions_open(&directions, r)) {
+        return ENGINE_NO_MEMORY;
+    }
+    engine_status status = send(g->direction, directions.vector, r->classes * r->dim);
+    if (status == ENGINE_OK) {
+        status = send(g->direction_square, directions.square, r->classes);
+    }
+    directions_close(&directions);
+    return status;
+}
+
+static engine_status upload(cuda *e, const engine_reference *r) {
+    const stage *g = &e->stage;
+    TRY(send(g->mean, r->mean, r->classes * r->dim));
+    TRY(send(g->factor, r->factor, r->classes * r->dim * r->rank));
+    TRY(send(g->trace, r->trace, r->classes));
+    TRY(send_directions(g, r));
+    TRY(send_table(&g->benign, r->benign, r->classes));
+    return send_table(&g->memory_benign, r->memory_benign, r->classes);
 }
 
 static engine_status open_device(cuda *e, const sizes *s, const engine_reference *r,
@@ -295,7 +336,7 @@ static void take_shapes(cuda *e, const engine_reference *r, const engine_options
                            : 0;
 }
 
-static engine_status open_shapes(cuda *e, const sizes *s) {
+static engine_status open_shapes(cuda *e, const sizes *s, const engine_reference *r) {
     cudaDeviceProp device;
     TRY(cudaGetDeviceProperties(&device, 0));
     e->stage.dim = (uint32_t)e->dim;
@@ -303,6 +344,8 @@ static engine_status open_shapes(cuda *e, const sizes *s) {
     e->stage.window_rows = (uint32_t)e->window_rows;
     e->stage.processors = (uint32_t)device.multiProcessorCount;
     e->stage.piece_max = (uint32_t)s->piece;
+    e->stage.benign.rungs = engine_benign_of(r->benign).rungs;
+    e->stage.memory_benign.rungs = engine_benign_of(r->memory_benign).rungs;
     e->recall.rank = (uint32_t)e->memory_rank;
     e->recall.order = (uint32_t)s->memory_order;
     return ENGINE_OK;
@@ -343,7 +386,7 @@ static engine_status open_all(cuda *e, const engine_reference *r, const engine_o
         return ENGINE_BAD_ARGUMENT;
     }
     TRY(open_libraries(e, &s));
-    TRY(open_shapes(e, &s));
+    TRY(open_shapes(e, &s, r));
     TRY(open_device(e, &s, r, error));
     if (!open_host(e, r, o)) {
         snprintf(error.text, error.bytes, "out of memory");

@@ -27,6 +27,12 @@ typedef struct {
     const char *(*lost)(const void *state);
 } engine_ops;
 
+/* The tables by value; none have no rungs. */
+static inline engine_benign engine_benign_of(const engine_benign *benign) {
+    engine_benign none = {0, NULL, NULL, NULL};
+    return benign != NULL ? *benign : none;
+}
+
 extern const engine_ops engine_cpu_ops;
 extern const engine_ops engine_cuda_ops;
 

@@ -7,6 +7,10 @@
 
 enum { RESULTS_FAILED_BYTES = 16 };
 
+static size_t alignments_at(size_t observations) {
+    return RESULTS_FAILED_BYTES + observations * sizeof(engine_result);
+}
+
 static size_t plan_bytes(const lane_options *o) {
     size_t all = plan_layout_of(o->rows_max, o->observations_max, o->groups_max).embeddings +
                  o->rows_max * o->row_bytes_max;
@@ -15,8 +19,8 @@ static size_t plan_bytes(const lane_options *o) {
     return all > few ? all : few;
 }
 
-size_t lane_results_bytes(size_t observations) {
-    return RESULTS_FAILED_BYTES + 2 * observations * sizeof(double);
+size_t lane_results_bytes(size_t observations, size_t rows) {
+    return alignments_at(observations) + rows * sizeof(float);
 }
 
 /* ---- parts ---- */
@@ -83,17 +87,18 @@ size_t lane_bytes(const lane_options *o) {
     lane l = {};
     parts_lay_out(&l, o);
     size_t parts = o->steps_max > 0 ? l.part.bytes + l.few_part.bytes : 0;
-    return plan_bytes(o) + lane_results_bytes(o->observations_max) + parts;
+    return plan_bytes(o) + lane_results_bytes(o->observations_max, o->rows_max) + parts;
 }
 
 engine_status lane_open(lane *l, const lane_options *o) {
-    size_t bytes = plan_bytes(o), results = lane_results_bytes(o->observations_max);
+    size_t bytes = plan_bytes(o);
+    size_t results = lane_results_bytes(o->observations_max, o->rows_max);
     parts_lay_out(l, o);
     TRY(cudaMallocHost(&l->host, bytes));
     TRY(cudaMalloc(&l->device, bytes));
     TRY(cudaMallocHost(&l->host_results, results));
     TRY(cudaMalloc(&l->device_results, results));
-    TRY(cudaMemset(l->device_results, 0, results)); /* without memory, half is never written */
+    TRY(cudaMemset(l->device_results, 0, results)); /* a graph fetches more than a batch writes */
     TRY(cudaEventCreate(&l->begun));
     TRY(cudaEventCreate(&l->copied));
     TRY(cudaEventCreate(&l->computing));
@@ -138,19 +143,17 @@ void lane_view(const lane *l, const plan_layout *at, size_t observations_max, st
     g->observation = reinterpret_cast<const plan_observation *>(l->device + at->observation);
     g->embeddings = l->device + at->embeddings;
     g->failed = reinterpret_cast<int *>(l->device_results);
-    g->score = reinterpret_cast<double *>(l->device_results + RESULTS_FAILED_BYTES);
-    g->memory_score = g->score + observations_max;
+    g->result = reinterpret_cast<engine_result *>(l->device_results + RESULTS_FAILED_BYTES);
+    g->alignment = reinterpret_cast<float *>(l->device_results + alignments_at(observations_max));
 }
 
 bool lane_results(const lane *l, size_t observations_max) {
-    const double *score = reinterpret_cast<double *>(l->host_results + RESULTS_FAILED_BYTES);
-    for (size_t o = 0; o < l->batch->observations; o++) {
-        l->batch->results[o].score = score[o];
-        /* Without memory that is what an earlier batch of other length had there; plan_fill has
-         * put zeros into the results. */
-        if (l->part.host != NULL) {
-            l->batch->results[o].memory_score = score[observations_max + o];
-        }
+    const engine_batch *batch = l->batch;
+    memcpy(batch->results, l->host_results + RESULTS_FAILED_BYTES,
+           batch->observations * sizeof *batch->results);
+    if (batch->alignments != NULL) {
+        memcpy(batch->alignments, l->host_results + alignments_at(observations_max),
+               batch->rows * sizeof *batch->alignments);
     }
     return *reinterpret_cast<const int *>(l->host_results) == 0;
 }

@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     unsigned char *host, *device; /* a plan_layout and the embeddings behind it */
     lane_part part, few_part;
-    unsigned char *host_results, *device_results; /* failed, scores, memory scores */
+    unsigned char *host_results, *device_results; /* failed, results, alignments */
     cudaEvent_t begun, copied, computing, done;
     cudaGraphExec_t graph; /* the way of few rows; NULL: none */
     const engine_batch *batch;
@@ -41,10 +41,11 @@ size_t lane_bytes(const lane_options *options);
 engine_status lane_open(lane *lane, const lane_options *options);
 void lane_close(lane *lane); /* zeroed is allowed, and a lost device */
 
-size_t lane_results_bytes(size_t observations);
+size_t lane_results_bytes(size_t observations, size_t rows);
 /* Points the stage at the plan that the lane holds in this layout, and at its results. */
 void lane_view(const lane *lane, const plan_layout *layout, size_t observations_max, stage *g);
-/* Takes what came back over into the batch's results; false: an eigensolver failed. */
+/* Takes what came back over into the batch's results and alignments; false: an eigensolver failed.
+ */
 bool lane_results(const lane *lane, size_t observations_max);
 
 /* Points the recall at the part on the device. */

@@ -163,7 +163,7 @@ static bool add_shares(ledger *l, uint32_t slot, uint32_t observation, ledger_pa
         part->share[shares++] = (ledger_share){
             .weight = e->n * decay(l, l->slot_tick[slot] - e->tick),
             .from = here ? part->task[e->task].problem : b,
-            .is_problem = here,
+            .class_index = blocks_class(l->blocks, b) | (here ? LEDGER_PROBLEM : 0),
         };
     }
     part->used.shares = score.end = shares;

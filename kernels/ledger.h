@@ -41,9 +41,11 @@ typedef struct {
 
 typedef struct {
     double weight;
-    uint32_t from;       /* a problem, or a block that this part does not touch */
-    uint32_t is_problem; /* 0 or 1 */
+    uint32_t from;        /* a problem, or a block that this part does not touch */
+    uint32_t class_index; /* of the block, and LEDGER_PROBLEM where `from` is one: a score has a
+                           * share of every block, so that their bytes count */
 } ledger_share;
+#define LEDGER_PROBLEM (1u << 31)
 
 typedef struct {
     uint32_t observation;

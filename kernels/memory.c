@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "blocks.h"
-#include "engine.h"
-#include "score.h"
 
 typedef struct {
     uint64_t tick; /* the account's row count when last decayed */
@@ -123,9 +121,8 @@ static bool block_refresh(memory *m, uint32_t index, nuclear *scratch) {
     return true;
 }
 
-bool memory_score(memory *m, uint32_t slot, nuclear *scratch, double *score) {
-    double sum = 0.0;
-    double weight = 0.0;
+bool memory_score(memory *m, uint32_t slot, nuclear *scratch, score_total *total) {
+    score_sums sums_of_all = {0};
     for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
          i = blocks_next(m->blocks, i)) {
         sums *b = &m->sums[i];
@@ -136,10 +133,9 @@ bool memory_score(memory *m, uint32_t slot, nuclear *scratch, double *score) {
             return false;
         }
         double n = b->n * decay(m, m->slot_tick[slot] - b->tick);
-        sum += n * b->d2;
-        weight += n;
+        score_add(&sums_of_all, &m->options.benign, blocks_class(m->blocks, i), n, b->d2);
     }
-    *score = weight > 0.0 ? sum / weight : 0.0;
+    *total = score_total_of(&sums_of_all);
     return true;
 }
 

@@ -30,6 +30,7 @@
 
 #include "blocks.h"
 #include "nuclear.h"
+#include "score.h"
 
 typedef struct {
     size_t blocks; /* 1..UINT32_MAX - 1 */
@@ -38,6 +39,7 @@ typedef struct {
     size_t classes;
     double half_life_rows; /* 0 never forgets */
     const double *trace;   /* [classes], borrowed */
+    engine_benign benign;  /* no rungs: none; borrowed */
 } memory_options;
 
 typedef struct memory memory;
@@ -51,8 +53,9 @@ uint32_t memory_reserve(memory *memory, uint32_t slot, uint32_t class_index);
 
 /* One more row of the slot's account, in order: its s and the first q of its y. */
 void memory_add(memory *memory, uint32_t slot, uint32_t block, float s, const float *y);
-/* Score of the slot's memory now: sum_c (n_c / n) d2_c. False: LAPACK did not converge. */
-bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, double *score);
+/* Score of the slot's memory now, sum_c (n_c / n) d2_c, and its excess; a concentration of weights
+ * means nothing. False: LAPACK did not converge. */
+bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, score_total *total);
 
 void memory_forget(memory *memory, uint32_t slot);
 

@@ -111,10 +111,6 @@ static uint32_t lay_slot(plan *p, const engine_batch *batch, const uint32_t *pla
             sequence[end++] = place[observation->row_first + i];
         }
         observations[o] = (plan_observation){slot, before.head, before.stored, first, end};
-        uint32_t room = (uint32_t)p->window_rows - before.stored;
-        batch->results[o].fill =
-            end - first < room ? before.stored + (end - first) : (uint32_t)p->window_rows;
-        batch->results[o].memory_score = 0.0;
     }
     store(p, slot, (uint64_t *)(void *)(base + at->ring_at), first, end);
     return end;
@@ -128,7 +124,8 @@ static size_t lay_rows(const engine_batch *batch, const uint32_t *place, size_t 
         for (uint32_t i = 0; i < observation->row_count; i++) {
             uint32_t at = observation->row_first + i;
             row[place[at]] = (plan_row){.class_index = batch->classes[at],
-                                        .dtype = (uint32_t)observation->dtype};
+                                        .dtype = (uint32_t)observation->dtype,
+                                        .row = at};
         }
     }
     size_t bytes = 0;

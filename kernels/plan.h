@@ -33,6 +33,7 @@ typedef struct {
     uint32_t offset; /* of its embedding, in units of PLAN_ALIGNMENT */
     uint32_t class_index;
     uint32_t dtype; /* an engine_dtype */
+    uint32_t row;   /* in the batch */
 } plan_row;
 enum { PLAN_ALIGNMENT = 16 };
 
@@ -61,8 +62,8 @@ typedef struct plan plan;
 plan *plan_open(size_t slots, size_t window_rows, size_t rows_max); /* NULL: no memory */
 void plan_close(plan *plan);                                        /* NULL is allowed */
 
-/* Lays a batch out at `base`, all but products and embeddings, moves the rings' heads on and
- * writes each result's fill. place [rows] is grouping_sort's. Returns the embeddings' bytes. */
+/* Lays a batch out at `base`, all but products and embeddings, and moves the rings' heads on.
+ * place [rows] is grouping_sort's. Returns the embeddings' bytes. */
 size_t plan_fill(plan *plan, const engine_batch *batch, const uint32_t *place, size_t dim,
                  const plan_layout *layout, unsigned char *base);
 

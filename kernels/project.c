@@ -8,6 +8,7 @@
 
 #include <cblas.h>
 
+#include "direction.h"
 #include "grouping.h"
 #include "score.h"
 
@@ -20,6 +21,7 @@ struct project {
     size_t dim, rank, classes, rows_max;
     float *mean;   /* [classes, dim] */
     float *factor; /* [classes, dim, rank] */
+    directions directions;
     grouping grouping;
     tile *tile; /* [rows_max] */
     size_t tiles;
@@ -50,8 +52,8 @@ project *project_open(const engine_reference *r, size_t rows_max, size_t threads
     p->s = calloc(rows_max, sizeof *p->s);
     p->y = calloc(rows_max, r->rank * sizeof *p->y);
     p->centred = calloc(threads * TILE_ROWS, r->dim * sizeof *p->centred);
-    if (!grouping_open(&p->grouping, rows_max, r->classes) || !p->mean || !p->factor || !p->tile ||
-        !p->s || !p->y || !p->centred) {
+    if (!grouping_open(&p->grouping, rows_max, r->classes) || !directions_open(&p->directions, r) ||
+        !p->mean || !p->factor || !p->tile || !p->s || !p->y || !p->centred) {
         project_close(p);
         return NULL;
     }
@@ -67,6 +69,7 @@ void project_close(project *p) {
     free(p->s);
     free(p->tile);
     grouping_close(&p->grouping);
+    directions_close(&p->directions);
     free(p->factor);
     free(p->mean);
     free(p);
@@ -97,36 +100,55 @@ static void convert(float *out, const unsigned char *bytes, size_t dim, engine_d
     }
 }
 
-/* x <- x - mean; returns |x|^2, summed in float64 over eight lanes so that the compiler vectorises
- * it without being allowed to reorder sums. */
-static float centre(float *x, const float *mean, size_t dim) {
-    double lane[LANES] = {0};
+static double sum_of_lanes(const double *lane) {
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) +
+           ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+/* x <- x - mean; s is its squared length and t its product with the class's direction, summed in
+ * float64 over eight lanes so that the compiler vectorises it without being allowed to reorder
+ * sums. */
+static void centre(float *x, const float *mean, const float *direction, size_t dim, double *s,
+                   double *t) {
+    double square[LANES] = {0}, along[LANES] = {0};
     size_t j = 0;
     for (; j + LANES <= dim; j += LANES) {
         for (size_t l = 0; l < LANES; l++) {
             x[j + l] -= mean[j + l];
-            lane[l] += (double)x[j + l] * (double)x[j + l];
+            square[l] += (double)x[j + l] * (double)x[j + l];
+            along[l] += (double)x[j + l] * (double)direction[j + l];
         }
     }
     for (; j < dim; j++) {
         x[j] -= mean[j];
-        lane[0] += (double)x[j] * (double)x[j];
+        square[0] += (double)x[j] * (double)x[j];
+        along[0] += (double)x[j] * (double)direction[j];
     }
-    return (float)(((lane[0] + lane[1]) + (lane[2] + lane[3])) +
-                   ((lane[4] + lane[5]) + (lane[6] + lane[7])));
+    *s = sum_of_lanes(square);
+    *t = sum_of_lanes(along);
+}
+
+/* The tile's row i, into x. */
+static void read_row(project *p, const tile *t, size_t i, float *x) {
+    uint32_t row = p->grouping.row_at[t->first + i];
+    size_t class_at = t->class_index * p->dim;
+    double s, along;
+    convert(x, p->batch->embeddings[row], p->dim, (engine_dtype)p->dtype[row]);
+    centre(x, p->mean + class_at, p->directions.vector + class_at, p->dim, &s, &along);
+    p->s[t->first + i] = (float)s;
+    if (p->batch->alignments != NULL) {
+        p->batch->alignments[row] = score_alignment(s, along, p->directions.square[t->class_index]);
+    }
 }
 
 static void project_tile(void *context, size_t task, size_t thread) {
     project *p = context;
     const tile *t = &p->tile[task];
-    const float *mean = p->mean + t->class_index * p->dim;
     const float *factor = p->factor + t->class_index * p->dim * p->rank;
     float *x = p->centred + thread * TILE_ROWS * p->dim;
     float *y = p->y + t->first * p->rank;
     for (size_t i = 0; i < t->count; i++) {
-        uint32_t row = p->grouping.row_at[t->first + i];
-        convert(x + i * p->dim, p->batch->embeddings[row], p->dim, (engine_dtype)p->dtype[row]);
-        p->s[t->first + i] = centre(x + i * p->dim, mean, p->dim);
+        read_row(p, t, i, x + i * p->dim);
     }
     int dim = (int)p->dim;
     int rank = (int)p->rank;

@@ -1,5 +1,6 @@
 /*
- * project.h - rows of a batch to (s, y): s = |x - m_c|^2 and y = F_c^T (x - m_c).
+ * project.h - rows of a batch to (s, y): s = |x - m_c|^2 and y = F_c^T (x - m_c); and their
+ * alignments, to the batch that wants them.
  *
  * Rows are put in the order of their class, so that all rows of a class are one matrix product with
  * its factor (OpenBLAS sgemm), cut into tiles that fit the cache. Costs 2 dim rank flops a row.
@@ -16,7 +17,7 @@ typedef struct project project;
 project *project_open(const engine_reference *reference, size_t rows_max, size_t threads);
 void project_close(project *project); /* NULL is allowed */
 
-/* Projects a batch; dtype [rows] is that of each row's observation. */
+/* Projects a batch and writes its alignments; dtype [rows] is that of each row's observation. */
 void project_batch(project *project, pool *pool, const engine_batch *batch,
                    const unsigned char *dtype);
 

@@ -165,16 +165,16 @@ static __global__ void scores(const stage g, const recall r) {
         return;
     }
     ledger_score score = r.score[at];
-    double sum = 0.0, weight = 0.0;
+    score_sums sums = {};
     for (uint32_t i = score.first + threadIdx.x % WARP; i < score.end; i += WARP) {
         ledger_share share = r.share[i];
-        sum += share.weight * (share.is_problem ? r.problem_d2 : r.d2)[share.from];
-        weight += share.weight;
+        double d2 = (share.class_index & LEDGER_PROBLEM ? r.problem_d2 : r.d2)[share.from];
+        score_add(&sums, &g.memory_benign, share.class_index & ~LEDGER_PROBLEM, share.weight, d2);
     }
-    sum = eigen_warp_sum(sum);
-    weight = eigen_warp_sum(weight);
+    score_total total = stage_total(sums);
     if (threadIdx.x % WARP == 0) {
-        g.memory_score[score.observation] = weight > 0.0 ? sum / weight : 0.0;
+        g.result[score.observation].memory_score = total.score;
+        g.result[score.observation].memory_excess = total.excess;
     }
 }
 

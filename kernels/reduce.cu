@@ -1,7 +1,8 @@
 /*
- * reduce.cu - a window's score from those of its classes: sum_c (n_c / n) d2_c.
+ * reduce.cu - what a window's classes amount to (score.h): score, excess, concentration.
  *
- * Reads W doubles an observation. A warp an observation, always in the same order, so that a
+ * Reads 16 W bytes an observation, and 32 rungs at most for each of its classes; writes a result,
+ * whose memory recall.cu then fills in. A warp an observation, always in the same order, so that a
  * score does not depend on the batch it comes in.
  */
 #include "stage.cuh"
@@ -16,14 +17,21 @@ static __global__ void reduce(const stage g) {
     }
     plan_observation window = g.observation[o];
     uint32_t n = min(g.window_rows, window.stored + (window.end - window.first));
-    const double *part = g.part + (size_t)in_piece * g.window_rows;
-    double sum = 0.0;
+    const stage_part *part = g.part + (size_t)in_piece * g.window_rows;
+    score_sums sums = {};
     for (uint32_t i = threadIdx.x % WARP; i < n; i += WARP) {
-        sum += part[i];
+        if (part[i].rows > 0) {
+            score_add(&sums, &g.benign, part[i].class_index, (double)part[i].rows, part[i].d2);
+        }
     }
-    sum = eigen_warp_sum(sum);
+    score_total total = stage_total(sums);
     if (threadIdx.x % WARP == 0) {
-        g.score[o] = sum / (double)n;
+        engine_result result = {};
+        result.score = total.score;
+        result.excess = total.excess;
+        result.concentration = total.concentration;
+        result.fill = n;
+        g.result[o] = result;
     }
 }
 

@@ -1,9 +1,9 @@
 /*
- * rows.cu - rows as they came, less their class's mean, and their squared length.
+ * rows.cu - rows as they came, less their class's mean, their squared length, and their alignment.
  *
- * Reads dim elements of 2 or 4 bytes and dim floats of the mean a row, writes dim + 1 floats:
- * 10 to 12 dim bytes, of which the means stay in the cache; 3 dim flops, of which the sum of
- * squares is in float64. A warp a row.
+ * Reads dim elements of 2 or 4 bytes and 2 dim floats of its class a row, writes dim + 2 floats:
+ * 14 to 16 dim bytes, of which the classes' stay in the cache; 5 dim flops, of which the two sums
+ * are in float64. A warp a row.
  */
 #include "stage.cuh"
 
@@ -25,16 +25,20 @@ static __global__ void centre(const stage g) {
     plan_row row = g.row[place];
     const unsigned char *at = g.embeddings + (size_t)row.offset * PLAN_ALIGNMENT;
     const float *mean = g.mean + (size_t)row.class_index * g.dim;
+    const float *direction = g.direction + (size_t)row.class_index * g.dim;
     float *out = g.centred + (size_t)place * g.dim;
-    double square = 0.0;
+    double square = 0.0, along = 0.0;
     for (uint32_t i = threadIdx.x % WARP; i < g.dim; i += WARP) {
         float x = element(at, row.dtype, i) - mean[i];
         out[i] = x;
         square += (double)x * (double)x;
+        along += (double)x * (double)direction[i];
     }
     square = eigen_warp_sum(square);
+    along = eigen_warp_sum(along);
     if (threadIdx.x % WARP == 0) {
         g.s[place] = (float)square;
+        g.alignment[row.row] = score_alignment(square, along, g.direction_square[row.class_index]);
     }
 }
 

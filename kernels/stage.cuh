@@ -38,6 +38,13 @@ typedef struct {
     uint32_t class_index;
 } stage_group;
 
+/* A class of a window where it begins; elsewhere no rows. */
+typedef struct {
+    double d2;
+    uint32_t rows;
+    uint32_t class_index;
+} stage_part;
+
 /* Groups that a kernel is to look at; the list is as long as there can be any. */
 typedef struct {
     stage_group *group;
@@ -49,9 +56,12 @@ typedef struct {
     uint32_t dim, rank, window_rows;
     uint32_t processors;
     /* The model's reference. */
-    const float *mean;   /* [classes, dim] */
-    const float *factor; /* [classes, dim, rank] */
-    const double *trace; /* [classes] */
+    const float *mean;                   /* [classes, dim] */
+    const float *factor;                 /* [classes, dim, rank] */
+    const double *trace;                 /* [classes] */
+    const float *direction;              /* [classes, dim] m_c - g, see direction.h */
+    const double *direction_square;      /* [classes] */
+    engine_benign benign, memory_benign; /* on the device; no rungs: none */
     /* The plan, see plan.h. */
     const plan_counts *counts;
     const plan_row *row;
@@ -71,15 +81,15 @@ typedef struct {
     uint32_t piece_first;
     uint32_t piece_max; /* observations */
     uint64_t *member;   /* [piece, W] rows of a window by class, the oldest first; see MEMBER_ */
-    double *part;       /* [piece, W] n_c d2_c where a class begins, else 0 */
+    stage_part *part;   /* [piece, W] */
     stage_list few;     /* groups of 2 or 3 rows */
     stage_list small;   /* order up to EIGEN_SMALL_MAX */
     stage_list large[STAGE_ORDERS];
     uint32_t *list_counts; /* [2 + STAGE_ORDERS], those of the lists above, in this order */
     /* Results. */
     int *failed;
-    double *score;        /* [observations] */
-    double *memory_score; /* [observations] */
+    engine_result *result; /* [observations] */
+    float *alignment;      /* [rows] in the batch's order */
 } stage;
 
 /* A member is a row of the batch (its place) or of a ring (slot * W + place in the ring). */
@@ -106,7 +116,7 @@ static __device__ inline void stage_check(const stage &g, double norm) {
     }
 }
 
-/* Writes n_c d2_c of a group, whose Gram matrix has this sum of roots; by a whole warp. */
+/* Writes d2_c of a group, whose Gram matrix has this sum of roots; by a whole warp. */
 static __device__ inline void stage_settle(const stage &g, const stage_group &group, double norm) {
     const uint64_t *member = g.member + stage_place(g, group);
     double s = 0.0;
@@ -117,8 +127,17 @@ static __device__ inline void stage_settle(const stage &g, const stage_group &gr
     if (threadIdx.x % WARP == 0) {
         double n = (double)group.rows;
         stage_check(g, norm);
-        g.part[stage_place(g, group)] = n * score_d2(g.trace[group.class_index], s / n, norm, n);
+        g.part[stage_place(g, group)].d2 = score_d2(g.trace[group.class_index], s / n, norm, n);
     }
+}
+
+/* Of the sums of a warp's lanes, in the order that every warp adds them up in. */
+static __device__ inline score_total stage_total(score_sums sums) {
+    sums.n = eigen_warp_sum(sums.n);
+    sums.d2 = eigen_warp_sum(sums.d2);
+    sums.pairs = eigen_warp_sum(sums.pairs);
+    sums.excess = eigen_warp_sum(sums.excess);
+    return score_total_of(&sums);
 }
 
 static inline unsigned stage_least(size_t a, size_t b) {

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "score.h"
-
 enum { INSERTION_MAX = 32 };
 
 struct windows {
@@ -136,8 +134,9 @@ static bool class_d2(window_scratch *scratch, const uint64_t *key, size_t n, con
     return true;
 }
 
-bool window_score(window_scratch *scratch, size_t n, const double *trace, double *score) {
-    double sum = 0.0;
+bool window_score(window_scratch *scratch, size_t n, const window_reference *reference,
+                  score_total *total) {
+    score_sums sums = {0};
     for (size_t i = 0; i < n; i++) {
         scratch->key[i] = (uint64_t)scratch->row[i].class_index << 32 | i;
     }
@@ -148,11 +147,11 @@ bool window_score(window_scratch *scratch, size_t n, const double *trace, double
         while (next < n && scratch->key[next] >> 32 == scratch->key[first] >> 32) {
             next++;
         }
-        if (!class_d2(scratch, scratch->key + first, next - first, trace, &d2)) {
+        if (!class_d2(scratch, scratch->key + first, next - first, reference->trace, &d2)) {
             return false;
         }
-        sum += (double)(next - first) * d2;
+        score_add(&sums, &reference->benign, scratch->key[first] >> 32, (double)(next - first), d2);
     }
-    *score = sum / (double)n;
+    *total = score_total_of(&sums);
     return true;
 }

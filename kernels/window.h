@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "nuclear.h"
+#include "score.h"
 
 typedef struct {
     uint32_t class_index;
@@ -41,8 +42,16 @@ typedef struct window_scratch {
 bool window_scratch_open(window_scratch *scratch, size_t window_rows, size_t rank);
 void window_scratch_close(window_scratch *scratch); /* zeroed is allowed */
 
-/* ADD's score of scratch->row[0..n-1]: sum_c (n_c / n) d2_c. The rows of a class are taken from old
- * to new, so a window's score does not depend on where its rows lie. False: LAPACK failed. */
-bool window_score(window_scratch *scratch, size_t n, const double *trace, double *score);
+/* What a class of the reference is expected to be. */
+typedef struct {
+    const double *trace;  /* [classes] */
+    engine_benign benign; /* no rungs: none */
+} window_reference;
+
+/* ADD's score of scratch->row[0..n-1], sum_c (n_c / n) d2_c, and what else is in a total. The rows
+ * of a class are taken from old to new, so a window's score does not depend on where its rows lie.
+ * False: LAPACK failed. */
+bool window_score(window_scratch *scratch, size_t n, const window_reference *reference,
+                  score_total *total);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * A row's place in that order is the number of rows that come before it: n comparisons a row, n^2 a
  * window, in shared memory (W = 16: 256; W = 256: 65,536, a thread 256). Reads 12 bytes a row,
- * writes 16. A block a window, and as many blocks at once as the device holds.
+ * writes 24. A block a window, and as many blocks at once as the device holds.
  *
  * Classes of one row are settled here: d2 = tr S_c + s.
  */
@@ -47,7 +47,7 @@ static __device__ void hand_out(const stage &g, const stage_group &group) {
 
 static __device__ void settle_one(const stage &g, uint32_t in_piece, uint32_t start,
                                   uint32_t class_index, uint64_t member) {
-    g.part[(size_t)in_piece * g.window_rows + start] =
+    g.part[(size_t)in_piece * g.window_rows + start].d2 =
         score_d2(g.trace[class_index], (double)stage_s(g, member), 0.0, 1.0);
 }
 
@@ -78,7 +78,7 @@ static __device__ void order_window(const stage &g, uint32_t in_piece, uint32_t 
         }
         size_t at = (size_t)in_piece * g.window_rows + below + older;
         g.member[at] = mine;
-        g.part[at] = 0.0;
+        g.part[at] = stage_part{0.0, older == 0 ? same : 0, my_class};
         if (older == 0 && same == 1) {
             settle_one(g, in_piece, below, my_class, mine);
         } else if (older == 0) {

@@ -216,13 +216,21 @@ ENGINE_TEST(batching_changes_nothing_while_the_pool_is_short_of_blocks) {
         observation[i] = (engine_observation){slot, (uint32_t)(i % BATCH), 1, ENGINE_F32};
     }
     for (size_t first = 0; first < ROWS; first += BATCH) {
-        fixture_run(grouped, &(engine_batch){BATCH, embeddings + first, rows.classes + first, BATCH,
-                                             observation + first, whole + first});
+        fixture_run(grouped, &(engine_batch){.rows = BATCH,
+                                             .embeddings = embeddings + first,
+                                             .classes = rows.classes + first,
+                                             .observations = BATCH,
+                                             .observation = observation + first,
+                                             .results = whole + first});
     }
     for (size_t i = 0; i < ROWS; i++) {
         engine_observation alone = {observation[i].slot, 0, 1, ENGINE_F32};
-        fixture_run(single,
-                    &(engine_batch){1, embeddings + i, rows.classes + i, 1, &alone, one + i});
+        fixture_run(single, &(engine_batch){.rows = 1,
+                                            .embeddings = embeddings + i,
+                                            .classes = rows.classes + i,
+                                            .observations = 1,
+                                            .observation = &alone,
+                                            .results = one + i});
         fixture_compare(&worst, whole[i].memory_score, one[i].memory_score, "row %zu", i);
     }
     /* Float32 rounding of the projection, as in test_engine.c. */
