@@ -242,7 +242,8 @@ engine_result fixture_feed(engine *engine, fixture_feeding feeding, engine_resul
         engine_batch batch = {.embeddings = rows + done,
                               .classes = feeding.rows->classes + feeding.first + done,
                               .observation = observation,
-                              .results = batch_results};
+                              .results = batch_results,
+                              .alignments = feeding.alignments ? feeding.alignments + done : NULL};
         while (batch.observations < observations_max && done + batch.rows < feeding.count) {
             size_t left = feeding.count - done - batch.rows;
             size_t take = left < feeding.observation_rows ? left : feeding.observation_rows;

@@ -82,6 +82,7 @@ typedef struct {
     size_t count;
     size_t observation_rows;
     size_t batch_observations;
+    float *alignments; /* [count], or NULL */
 } fixture_feeding;
 /* Returns the last result; results, unless NULL, gets one per observation. */
 engine_result fixture_feed(engine *engine, fixture_feeding feeding, engine_result *results);

@@ -189,3 +189,43 @@ double hostile_least_trace(const engine_reference *reference) {
     }
     return least;
 }
+
+engine_benign hostile_benign_make(hostile_random *random, const engine_reference *reference,
+                                  size_t rungs) {
+    size_t entries = reference->classes * rungs;
+    double *rung = must_have(rungs, sizeof *rung), *mean = must_have(entries, sizeof *mean);
+    double *deviation = must_have(entries, sizeof *deviation);
+    double at = 0.0;
+    for (size_t k = 0; k < rungs; k++) {
+        at += 0.25 * (double)(1 + hostile_random_below(random, 4 + 2 * k));
+        rung[k] = at;
+    }
+    for (size_t i = 0; i < entries; i++) {
+        double trace = reference->trace[i / rungs];
+        mean[i] = trace * (0.5 + 0.01 * (double)hostile_random_below(random, 150));
+        deviation[i] = trace * (0.2 + 0.01 * (double)hostile_random_below(random, 30));
+    }
+    return (engine_benign){.rungs = rungs, .rung = rung, .mean = mean, .deviation = deviation};
+}
+
+void hostile_benign_free(engine_benign *benign) {
+    free((void *)benign->rung);
+    free((void *)benign->mean);
+    free((void *)benign->deviation);
+    *benign = (engine_benign){0};
+}
+
+double hostile_benign_bound(const engine_benign *benign, const engine_reference *reference) {
+    double most = 0.0, least_trace = hostile_least_trace(reference);
+    for (size_t c = 0; c < reference->classes; c++) {
+        const double *mean = benign->mean + c * benign->rungs;
+        const double *deviation = benign->deviation + c * benign->rungs;
+        double b = mean[0], v = deviation[0];
+        for (size_t k = 1; k < benign->rungs; k++) {
+            b = fmax(b, mean[k]);
+            v = fmin(v, deviation[k]);
+        }
+        most = fmax(most, (b + 0.04 * least_trace) / v);
+    }
+    return sqrt((double)reference->classes) * most;
+}

@@ -22,6 +22,16 @@ double hostile_random_normal(hostile_random *random);
 engine_reference hostile_reference_make(hostile_random *random, size_t dim, size_t classes);
 void hostile_reference_free(engine_reference *reference);
 
+/* Tables with random rungs, some below 1 row, and means and deviations of each class's tr S_c, so
+ * that neighbouring rungs tell apart. Freed with hostile_benign_free. */
+engine_benign hostile_benign_make(hostile_random *random, const engine_reference *reference,
+                                  size_t rungs);
+void hostile_benign_free(engine_benign *benign);
+/* What an excess may lack at most of a sum of positive terms sqrt(n_c / n) (d2_c + 4 % of the least
+ * trace) / v_c: with it added, a relative error of the sum is at most that of a d2_c, which is what
+ * an engine promises. */
+double hostile_benign_bound(const engine_benign *benign, const engine_reference *reference);
+
 typedef enum {
     HOSTILE_HONEST,          /* none: drawn from the reference itself */
     HOSTILE_FOREIGN,         /* drawn from it, with noise in every direction */

@@ -235,6 +235,67 @@ double oracle_score(oracle *oracle, oracle_method method, const float *rows,
     return score;
 }
 
+/* An entry of a table at n rows of class c, linear in 1/n between the rungs. */
+static double table_at(const engine_benign *benign, const double *table, size_t c, double n) {
+    const double *value = table + c * benign->rungs, *rung = benign->rung;
+    size_t last = benign->rungs - 1;
+    if (n <= rung[0] || n >= rung[last]) {
+        return n <= rung[0] ? value[0] : value[last];
+    }
+    size_t k = 0;
+    while (n > rung[k + 1]) {
+        k++;
+    }
+    double from = 1.0 / rung[k], to = 1.0 / rung[k + 1];
+    return value[k] + (1.0 / n - from) / (to - from) * (value[k + 1] - value[k]);
+}
+
+/* sqrt(n_c / n) (d2_c - b_c(n_c)) / v_c(n_c). */
+static double class_excess(const engine_benign *benign, size_t c, double n_c, double n, double d2) {
+    return sqrt(n_c / n) * (d2 - table_at(benign, benign->mean, c, n_c)) /
+           table_at(benign, benign->deviation, c, n_c);
+}
+
+double oracle_excess(oracle *oracle, const engine_benign *benign, const float *rows,
+                     const uint32_t *classes, size_t count) {
+    double excess = 0.0;
+    for (size_t c = 0; c < oracle->classes; c++) {
+        size_t n = 0;
+        double d2 = distance(oracle, ORACLE_SVD, c, rows, classes, count, &n);
+        excess += n ? class_excess(benign, c, (double)n, (double)count, d2) : 0.0;
+    }
+    return excess;
+}
+
+double oracle_concentration(const uint32_t *classes, size_t count) {
+    size_t pairs = 0, same = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            same += classes[i] == classes[j];
+            pairs++;
+        }
+    }
+    return pairs ? (double)same / (double)pairs : 1.0;
+}
+
+double oracle_alignment(const engine_reference *reference, size_t c, const float *row) {
+    double product = 0.0, row_square = 0.0, mean_square = 0.0, apart = 0.0;
+    for (size_t j = 0; j < reference->dim; j++) {
+        double middle = 0.0, mean = (double)reference->mean[c * reference->dim + j];
+        for (size_t k = 0; k < reference->classes; k++) {
+            middle += (double)reference->mean[k * reference->dim + j] / (double)reference->classes;
+        }
+        double x = (double)row[j];
+        product += (x - middle) * (mean - middle);
+        row_square += (x - middle) * (x - middle);
+        mean_square += (mean - middle) * (mean - middle);
+        apart += (x - mean) * (x - mean);
+    }
+    /* 1 / classes is rounded: equal means leave some 1e-16 of themselves. */
+    bool at_middle = row_square <= 1e-12 * (apart + mean_square);
+    return reference->classes == 1 || at_middle ? 0.0 : product / sqrt(row_square * mean_square);
+}
+
 /* y = first `rank` entries of F_c^T (x - m_c); returns s = |x - m_c|^2. */
 static double project(const engine_reference *reference, size_t c, size_t rank, const float *row,
                       double *y) {
@@ -266,31 +327,57 @@ static double weighted_nuclear(double *y, const double *weights, double weight, 
     return nuclear(n, rank, y);
 }
 
-double oracle_memory_score(const engine_reference *reference, size_t rank, const double *weights,
-                           const float *rows, const uint32_t *classes, size_t count) {
-    rank = rank < reference->rank ? rank : reference->rank;
+/* d2_c of the memory's rows of class c, whose weights add up to *weight, or nothing if that is 0.
+ */
+static double memory_distance(const engine_reference *reference, size_t rank, size_t c,
+                              const double *weights, const float *rows, const uint32_t *classes,
+                              size_t count, double *weight) {
     double *y = must_have(count * rank, sizeof *y);
     double *class_weights = must_have(count, sizeof *class_weights);
-    double sum = 0.0, weight_all = 0.0;
-    for (size_t c = 0; c < reference->classes; c++) {
-        double weight = 0.0, s = 0.0;
-        size_t n = 0;
-        for (size_t i = 0; i < count; i++) {
-            if (classes[i] != c) {
-                continue;
-            }
-            s += weights[i] * project(reference, c, rank, rows + i * reference->dim, y + n * rank);
-            weight += class_weights[n++] = weights[i];
+    double s = 0.0, d2 = 0.0;
+    size_t n = 0;
+    *weight = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        if (classes[i] != c) {
+            continue;
         }
-        if (weight > 0.0) {
-            double norm = weighted_nuclear(y, class_weights, weight, n, rank);
-            sum += weight * (reference->trace[c] + s / weight - 2.0 * norm / sqrt(weight));
-            weight_all += weight;
-        }
+        s += weights[i] * project(reference, c, rank, rows + i * reference->dim, y + n * rank);
+        *weight += class_weights[n++] = weights[i];
+    }
+    if (*weight > 0.0) {
+        double norm = weighted_nuclear(y, class_weights, *weight, n, rank);
+        d2 = reference->trace[c] + s / *weight - 2.0 * norm / sqrt(*weight);
     }
     free(y);
     free(class_weights);
+    return d2;
+}
+
+double oracle_memory_score(const engine_reference *reference, size_t rank, const double *weights,
+                           const float *rows, const uint32_t *classes, size_t count) {
+    double sum = 0.0, weight_all = 0.0, weight;
+    rank = rank < reference->rank ? rank : reference->rank;
+    for (size_t c = 0; c < reference->classes; c++) {
+        double d2 = memory_distance(reference, rank, c, weights, rows, classes, count, &weight);
+        sum += weight * d2;
+        weight_all += weight;
+    }
     return sum / weight_all;
+}
+
+double oracle_memory_excess(const engine_reference *reference, const engine_benign *benign,
+                            size_t rank, const double *weights, const float *rows,
+                            const uint32_t *classes, size_t count) {
+    double excess = 0.0, weight_all = 0.0, weight;
+    rank = rank < reference->rank ? rank : reference->rank;
+    for (size_t i = 0; i < count; i++) {
+        weight_all += weights[i];
+    }
+    for (size_t c = 0; c < reference->classes; c++) {
+        double d2 = memory_distance(reference, rank, c, weights, rows, classes, count, &weight);
+        excess += weight > 0.0 ? class_excess(benign, c, weight, weight_all, d2) : 0.0;
+    }
+    return excess;
 }
 
 void oracle_weights(double half_life_rows, size_t extra, size_t count, double *weights) {

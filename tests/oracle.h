@@ -40,6 +40,16 @@ double oracle_score(oracle *oracle, oracle_method method, const float *rows,
  * `rank` entries. */
 double oracle_memory_score(const engine_reference *reference, size_t rank, const double *weights,
                            const float *rows, const uint32_t *classes, size_t count);
+/* The other figures of engine.h, likewise from their formulas: of a window ... */
+double oracle_excess(oracle *oracle, const engine_benign *benign, const float *rows,
+                     const uint32_t *classes, size_t count);
+double oracle_concentration(const uint32_t *classes, size_t count);
+/* ... of a memory, see oracle_memory_score ... */
+double oracle_memory_excess(const engine_reference *reference, const engine_benign *benign,
+                            size_t rank, const double *weights, const float *rows,
+                            const uint32_t *classes, size_t count);
+/* ... and of a row of predicted class c. */
+double oracle_alignment(const engine_reference *reference, size_t c, const float *row);
 /* weights[i] of an account's rows right after the last, 2^(-(later rows) / half_life_rows), or 1
  * when that is 0; times 2^(-extra / half_life_rows). */
 void oracle_weights(double half_life_rows, size_t extra, size_t count, double *weights);
