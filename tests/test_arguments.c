@@ -76,6 +76,58 @@ ENGINE_TEST(bad_options_and_references_are_refused_with_a_text) {
     hostile_reference_free(&reference);
 }
 
+/* Both tables are checked alike; one entry at a time is made wrong. */
+static void refuses_table(const char *name, engine_benign table, const char *what) {
+    hostile_random random = {1};
+    engine_reference reference = hostile_reference_make(&random, DIM, CLASSES);
+    reference.benign = &table;
+    refuses_open(&reference, small_options(name), what);
+    reference.benign = NULL;
+    reference.memory_benign = &table;
+    refuses_open(&reference, small_options(name), what);
+    hostile_reference_free(&reference);
+}
+
+#define REFUSES_ENTRY(ARRAY, AT, VALUE)                                                            \
+    do {                                                                                           \
+        double right = ARRAY[AT];                                                                  \
+        ARRAY[AT] = (VALUE);                                                                       \
+        refuses_table(name, table, #ARRAY "[" #AT "] = " #VALUE);                                  \
+        ARRAY[AT] = right;                                                                         \
+    } while (0)
+
+ENGINE_TEST(bad_benign_tables_are_refused_with_a_text) {
+    enum { RUNGS = ENGINE_RUNGS_MAX + 1, LAST = CLASSES * 4 - 1 };
+    double rung[RUNGS], mean[CLASSES * RUNGS], deviation[CLASSES * RUNGS];
+    for (size_t i = 0; i < CLASSES * RUNGS; i++) {
+        rung[i % RUNGS] = 1.0 + (double)(i % RUNGS);
+        mean[i] = -3.0;
+        deviation[i] = 1e-9;
+    }
+    engine_benign table = {.rungs = 4, .rung = rung, .mean = mean, .deviation = deviation};
+    hostile_random random = {1};
+    engine_reference reference = hostile_reference_make(&random, DIM, CLASSES);
+    reference.benign = reference.memory_benign = &table;
+    engine_close(fixture_open(&reference, small_options(name)));
+    hostile_reference_free(&reference);
+    REFUSES_ENTRY(rung, 0, 0.0);
+    REFUSES_ENTRY(rung, 0, -1.0);
+    REFUSES_ENTRY(rung, 1, 1.0);
+    REFUSES_ENTRY(rung, 2, 1.5);
+    REFUSES_ENTRY(rung, 3, (double)INFINITY);
+    REFUSES_ENTRY(rung, 0, (double)NAN);
+    REFUSES_ENTRY(mean, LAST, (double)NAN);
+    REFUSES_ENTRY(mean, 0, (double)-INFINITY);
+    REFUSES_ENTRY(deviation, LAST, 0.0);
+    REFUSES_ENTRY(deviation, 0, -1.0);
+    REFUSES_ENTRY(deviation, LAST, (double)NAN);
+    REFUSES_ENTRY(deviation, 5, (double)INFINITY);
+    table.rungs = 0;
+    refuses_table(name, table, "no rungs");
+    table.rungs = RUNGS;
+    refuses_table(name, table, "a rung too many");
+}
+
 ENGINE_TEST(an_engine_that_was_never_opened_may_be_closed) {
     (void)name;
     engine_close(NULL);
@@ -105,6 +157,7 @@ typedef struct {
     uint32_t classes[BATCH_ROWS + 1];
     engine_observation observation[3];
     engine_result results[3];
+    float alignments[BATCH_ROWS + 1];
     engine_batch batch;
 } draft;
 
@@ -117,12 +170,14 @@ static void draft_make(draft *draft, const fixture_rows *rows) {
     draft->observation[1] = (engine_observation){.slot = 1, .row_first = 2, .row_count = 2};
     draft->observation[2] = (engine_observation){.slot = 0, .row_first = 4, .row_count = 1};
     memset(draft->results, 0x5a, sizeof draft->results);
+    memset(draft->alignments, 0x5a, sizeof draft->alignments);
     draft->batch = (engine_batch){.rows = 5,
                                   .embeddings = draft->embeddings,
                                   .classes = draft->classes,
                                   .observations = 3,
                                   .observation = draft->observation,
-                                  .results = draft->results};
+                                  .results = draft->results,
+                                  .alignments = draft->alignments};
 }
 
 enum { SPOILS = 15 };
@@ -229,10 +284,14 @@ ENGINE_TEST(a_bad_batch_is_refused_and_changes_nothing) {
         draft_make(&draft, &twins.rows);
         const char *what = spoil(&draft, which);
         engine_result untouched[3];
+        float unaligned[BATCH_ROWS + 1];
         memcpy(untouched, draft.results, sizeof untouched);
+        memcpy(unaligned, draft.alignments, sizeof unaligned);
         engine_status status = engine_submit(twins.tried, &draft.batch);
         cr_assert(status == ENGINE_BAD_ARGUMENT, "%s: %s", what, engine_status_text(status));
         cr_assert(memcmp(untouched, draft.results, sizeof untouched) == 0, "%s: results", what);
+        cr_assert(memcmp(unaligned, draft.alignments, sizeof unaligned) == 0, "%s: alignments",
+                  what);
         status = engine_collect(twins.tried);
         cr_assert(status == ENGINE_EMPTY, "%s: collect: %s", what, engine_status_text(status));
         twins_compare(&twins, 0, 2 * which, what);

@@ -36,11 +36,20 @@ typedef struct {
     fixture_rows rows;
     const unsigned char *embeddings[ROWS];
     engine_observation observation[OBSERVATIONS];
+    engine_benign benign;
 } traffic;
+
+/* What becomes of a batch. */
+typedef struct {
+    engine_result results[OBSERVATIONS];
+    float alignments[ROWS];
+} answers;
 
 static void traffic_make(traffic *t) {
     hostile_random random = {31};
     t->reference = hostile_reference_make(&random, DIM, CLASSES);
+    t->benign = hostile_benign_make(&random, &t->reference, 5);
+    t->reference.benign = t->reference.memory_benign = &t->benign;
     t->rows = hostile_window_make(&random, &t->reference, HOSTILE_FOREIGN, ROWS);
     for (uint32_t i = 0; i < ROWS; i++) {
         /* Half of the rows of one class, so that its Gram matrix grows large. */
@@ -54,31 +63,46 @@ static void traffic_make(traffic *t) {
 
 static void traffic_free(traffic *t) {
     fixture_rows_free(&t->rows);
+    hostile_benign_free(&t->benign);
     hostile_reference_free(&t->reference);
 }
 
-static engine_batch batch_of(const traffic *t, engine_result *results) {
+static engine_batch batch_of(const traffic *t, answers *answers) {
     return (engine_batch){.rows = ROWS,
                           .embeddings = t->embeddings,
                           .classes = t->rows.classes,
                           .observations = OBSERVATIONS,
                           .observation = t->observation,
-                          .results = results};
+                          .results = answers->results,
+                          .alignments = answers->alignments};
 }
 
 static engine *open_engine(const traffic *t, const char *name) {
     return fixture_open(&t->reference, options_of(name));
 }
 
-static void compare(const engine_result *got, const engine_result *want, const char *what) {
+/* Each figure to the engines' tolerance of itself or of what it is measured in. */
+static void compare_one(const char *what, const char *figure, double got, double want,
+                        double least) {
+    cr_assert(fabs(got - want) <= engines_tolerance * fmax(fabs(want), least),
+              "%s: the %s is %.9g, not %.9g", what, figure, got, want);
+}
+
+static void compare(const traffic *t, const answers *got, const answers *want, const char *what) {
+    double bound = hostile_benign_bound(&t->benign, &t->reference);
     for (size_t o = 0; o < OBSERVATIONS; o++) {
-        double off = fabs(got[o].score - want[o].score) / want[o].score;
-        double memory_off = fabs(got[o].memory_score - want[o].memory_score) / want[o].memory_score;
-        cr_assert(got[o].fill == want[o].fill, "%s: observation %zu has fill %u, not %u", what, o,
-                  got[o].fill, want[o].fill);
-        cr_assert(off <= engines_tolerance && memory_off <= engines_tolerance,
-                  "%s: observation %zu scores %.9g and %.9g, not %.9g and %.9g", what, o,
-                  got[o].score, got[o].memory_score, want[o].score, want[o].memory_score);
+        const engine_result *a = &got->results[o], *b = &want->results[o];
+        cr_assert(a->fill == b->fill, "%s: observation %zu has fill %u, not %u", what, o, a->fill,
+                  b->fill);
+        compare_one(what, "score", a->score, b->score, 0.0);
+        compare_one(what, "memory's score", a->memory_score, b->memory_score, 0.0);
+        compare_one(what, "excess", a->excess, b->excess, bound);
+        compare_one(what, "memory's excess", a->memory_excess, b->memory_excess, bound);
+        compare_one(what, "concentration", a->concentration, b->concentration, 0.0);
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        compare_one(what, "alignment", (double)got->alignments[i], (double)want->alignments[i],
+                    1.0);
     }
 }
 
@@ -194,28 +218,27 @@ enum { BATCHES = 3 };
 
 /* The CPU engine begins with empty windows at some batch, from where on it has seen what a fresh
  * engine has. */
-static void compare_all(engine_result results[BATCHES][OBSERVATIONS],
-                        engine_result fresh[BATCHES][OBSERVATIONS], const char *what) {
+static void compare_all(const traffic *t, const answers got[BATCHES], const answers fresh[BATCHES],
+                        const char *what) {
     size_t seen = 0;
     for (size_t b = 0; b < BATCHES; b++, seen++) {
-        seen = results[b][0].fill == 10 ? 0 : seen;
-        compare(results[b], fresh[seen], what);
+        seen = got[b].results[0].fill == 10 ? 0 : seen;
+        compare(t, &got[b], &fresh[seen], what);
     }
 }
 
 /* Call `nth` after opening fails. Returns whether there was one. */
-static bool lose(const traffic *t, unsigned nth, int code,
-                 engine_result fresh[BATCHES][OBSERVATIONS]) {
-    engine_result results[BATCHES][OBSERVATIONS];
+static bool lose(const traffic *t, unsigned nth, int code, const answers fresh[BATCHES]) {
+    answers got[BATCHES];
     engine_batch batch[BATCHES];
     size_t collected = 0;
     char what[64];
-    memset(results, 0xff, sizeof results);
+    memset(got, 0xff, sizeof got);
     engine *engine = open_engine(t, "cuda");
     size_t before = standin_count().calls;
     standin_fail(NULL, nth, code);
     for (size_t b = 0; b < BATCHES; b++) {
-        batch[b] = batch_of(t, results[b]);
+        batch[b] = batch_of(t, &got[b]);
         push(engine, &batch[b], &collected);
     }
     while (engine_collect(engine) == ENGINE_OK) {
@@ -228,7 +251,7 @@ static bool lose(const traffic *t, unsigned nth, int code,
     cr_assert(facts.degraded == lost, "%s: degraded is %d", what, facts.degraded);
     cr_assert_str_eq(facts.name, lost ? "cpu" : "cuda");
     cr_assert(!lost || strncmp(facts.note, "cuda lost: ", 11) == 0, "%s: \"%s\"", what, facts.note);
-    compare_all(results, fresh, what);
+    compare_all(t, got, fresh, what);
     engine_close(engine);
     standin_reset();
     nothing_left(what, nth);
@@ -237,11 +260,11 @@ static bool lose(const traffic *t, unsigned nth, int code,
 
 Test(device, a_device_lost_at_any_call_costs_windows_but_no_answer) {
     traffic t;
-    engine_result fresh[BATCHES][OBSERVATIONS];
+    answers fresh[BATCHES];
     traffic_make(&t);
     engine *cpu = open_engine(&t, "cpu");
     for (size_t b = 0; b < BATCHES; b++) {
-        engine_batch batch = batch_of(&t, fresh[b]);
+        engine_batch batch = batch_of(&t, &fresh[b]);
         fixture_run(cpu, &batch);
     }
     engine_close(cpu);
@@ -259,11 +282,11 @@ Test(device, a_device_lost_at_any_call_costs_windows_but_no_answer) {
 
 Test(device, a_device_and_memory_lost_together_are_told) {
     traffic t;
-    engine_result results[OBSERVATIONS];
+    answers answers;
     traffic_make(&t);
     engine *engine = open_engine(&t, "cuda");
     standin_fail("cudaEventSynchronize", 1, 700);
-    engine_batch batch = batch_of(&t, results);
+    engine_batch batch = batch_of(&t, &answers);
     cr_assert(engine_submit(engine, &batch) == ENGINE_OK);
     cr_assert(engine_collect(engine) == ENGINE_OK);
     cr_assert(engine_describe(engine).degraded);

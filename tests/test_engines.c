@@ -18,6 +18,13 @@ static const double score_tolerance = 1e-5;
 static const double memory_tolerance = 1e-4;
 static const double small_share = 0.04;
 
+/* An alignment is off by 1e-7, whichever engine's sums it is of, unless the row is near the middle
+ * of all means, where engine.h promises this. */
+static const double alignment_tolerance = 1e-5;
+
+/* The same sum of whole numbers. */
+static const double concentration_tolerance = 1e-15;
+
 enum {
     FIRST_SEED = 20260,
     ROUNDS = 160,
@@ -30,13 +37,33 @@ enum {
     FLIGHTS = 2,
 };
 
+typedef enum {
+    SCORE,
+    MEMORY,
+    EXCESS,
+    MEMORY_EXCESS,
+    CONCENTRATION,
+    ALIGNMENT,
+    FIGURES,
+} figure;
+static const char *const figure_names[FIGURES] = {
+    "windows", "memories", "excesses", "excesses of memories", "concentrations", "alignments"};
+static double tolerance_of(figure figure) {
+    const double tolerance[FIGURES] = {score_tolerance,         memory_tolerance,
+                                       score_tolerance,         memory_tolerance,
+                                       concentration_tolerance, alignment_tolerance};
+    return tolerance[figure];
+}
+
 typedef struct {
     hostile_random random;
     size_t round;
     engine_reference reference;
     engine_options options;
-    engine *engine[ENGINES]; /* cpu, cuda */
-    fixture_worst score, memory;
+    engine *engine[ENGINES];             /* cpu, cuda */
+    engine_benign benign, memory_benign; /* where the reference has any */
+    double bound, memory_bound;          /* see hostile_benign_bound */
+    fixture_worst worst[FIGURES];
 } duel;
 
 /* A batch and what each engine made of it. */
@@ -46,6 +73,7 @@ typedef struct {
     uint32_t classes[ROWS_MAX];
     engine_observation observation[ROWS_MAX];
     engine_result results[ENGINES][ROWS_MAX];
+    float alignments[ENGINES][ROWS_MAX];
     engine_batch batch[ENGINES];
 } draft;
 
@@ -94,11 +122,24 @@ static engine_options random_options(duel *d) {
 
 static void open_engines(duel *d) {
     const char *const names[ENGINES] = {"cpu", "cuda"};
-    d->score.least = d->memory.least = small_share * hostile_least_trace(&d->reference);
+    memset(d->worst, 0, sizeof d->worst);
+    d->worst[SCORE].least = d->worst[MEMORY].least =
+        small_share * hostile_least_trace(&d->reference);
+    d->worst[ALIGNMENT].least = 1.0;
     for (size_t i = 0; i < ENGINES; i++) {
         d->options.name = names[i];
         d->engine[i] = fixture_open(&d->reference, d->options);
     }
+}
+
+/* Tables for three of four. */
+static const engine_benign *random_table(duel *d, engine_benign *benign, double *bound) {
+    if (below(d, 4) == 0) {
+        return NULL;
+    }
+    *benign = hostile_benign_make(&d->random, &d->reference, 1 + below(d, below(d, 2) ? 4 : 32));
+    *bound = hostile_benign_bound(benign, &d->reference);
+    return benign;
 }
 
 static void open_duel(duel *d) {
@@ -106,6 +147,8 @@ static void open_duel(duel *d) {
     d->reference = hostile_reference_make(&d->random, dim, 1 + below(d, below(d, 3) ? 6 : 40));
     cut_rank(&d->reference, below(d, 3) ? dim : 1 + below(d, dim));
     d->options = random_options(d);
+    d->reference.benign = random_table(d, &d->benign, &d->bound);
+    d->reference.memory_benign = random_table(d, &d->memory_benign, &d->memory_bound);
     open_engines(d);
 }
 
@@ -113,6 +156,9 @@ static void close_duel(duel *d) {
     for (size_t i = 0; i < ENGINES; i++) {
         engine_close(d->engine[i]);
     }
+    hostile_benign_free(&d->benign);
+    hostile_benign_free(&d->memory_benign);
+    d->bound = d->memory_bound = 0.0;
     hostile_reference_free(&d->reference);
 }
 
@@ -153,15 +199,17 @@ static void put_rows(duel *d, draft *draft, size_t rows) {
     fixture_rows_free(&drawn);
 }
 
-static void lay_batches(draft *draft, size_t rows, size_t observations) {
+static void lay_batches(draft *draft, size_t rows, size_t observations, bool aligned) {
     for (size_t i = 0; i < ENGINES; i++) {
         memset(draft->results[i], 0x5a, sizeof draft->results[i]);
+        memset(draft->alignments[i], 0x5a, sizeof draft->alignments[i]);
         draft->batch[i] = (engine_batch){.rows = rows,
                                          .embeddings = draft->embeddings,
                                          .classes = draft->classes,
                                          .observations = observations,
                                          .observation = draft->observation,
-                                         .results = draft->results[i]};
+                                         .results = draft->results[i],
+                                         .alignments = aligned ? draft->alignments[i] : NULL};
     }
 }
 
@@ -183,20 +231,32 @@ static void make_batch(duel *d, draft *draft) {
         row += count;
     }
     put_rows(d, draft, rows);
-    lay_batches(draft, rows, observations);
+    lay_batches(draft, rows, observations, below(d, 4) > 0);
+}
+
+static void compare_one(duel *d, figure figure, double cuda, double cpu) {
+    const engine_options *p = &d->options;
+    fixture_compare(&d->worst[figure], cuda, cpu,
+                    "round %zu, dim %zu, rank %zu, W %zu, q %zu, half-life %g, %zu blocks",
+                    d->round, d->reference.dim, d->reference.rank, p->window_rows, p->memory_rank,
+                    p->half_life_rows, p->memory_blocks);
 }
 
 static void compare(duel *d, const draft *draft) {
-    const engine_options *p = &d->options;
     for (size_t o = 0; o < draft->batch[0].observations; o++) {
         const engine_result *cpu = &draft->results[0][o], *cuda = &draft->results[1][o];
         cr_assert(cpu->fill == cuda->fill, "round %zu: fill %u, not %u", d->round, cuda->fill,
                   cpu->fill);
-        fixture_compare(&d->score, cuda->score, cpu->score, "round %zu, dim %zu, rank %zu, W %zu",
-                        d->round, d->reference.dim, d->reference.rank, p->window_rows);
-        fixture_compare(&d->memory, cuda->memory_score, cpu->memory_score,
-                        "round %zu, rank %zu, q %zu, half-life %g, %zu blocks", d->round,
-                        d->reference.rank, p->memory_rank, p->half_life_rows, p->memory_blocks);
+        compare_one(d, SCORE, cuda->score, cpu->score);
+        compare_one(d, MEMORY, cuda->memory_score, cpu->memory_score);
+        compare_one(d, EXCESS, cuda->excess + d->bound, cpu->excess + d->bound);
+        compare_one(d, MEMORY_EXCESS, cuda->memory_excess + d->memory_bound,
+                    cpu->memory_excess + d->memory_bound);
+        compare_one(d, CONCENTRATION, cuda->concentration, cpu->concentration);
+    }
+    bool aligned = draft->batch[0].alignments != NULL;
+    for (size_t i = 0; aligned && i < draft->batch[0].rows; i++) {
+        compare_one(d, ALIGNMENT, (double)draft->alignments[1][i], (double)draft->alignments[0][i]);
     }
 }
 
@@ -272,10 +332,9 @@ static void take_step(duel *d) {
 
 Test(cuda, is_the_cpu_engine_in_every_operation) {
     duel d = {0};
-    fixture_worst score = {0}, memory = {0};
+    fixture_worst worst[FIGURES] = {0};
     for (d.round = 0; d.round < ROUNDS; d.round++) {
         d.random.state = FIRST_SEED + d.round;
-        d.score = d.memory = (fixture_worst){0};
         open_duel(&d);
         for (size_t step = 0; step < STEPS; step++) {
             take_step(&d);
@@ -283,12 +342,14 @@ Test(cuda, is_the_cpu_engine_in_every_operation) {
         run_batches(&d, 1);
         engine_facts facts = engine_describe(d.engine[1]);
         cr_assert(!facts.degraded, "round %zu: %s", d.round, facts.note);
-        keep_worse(&score, &d.score);
-        keep_worse(&memory, &d.memory);
+        for (figure figure = 0; figure < FIGURES; figure++) {
+            keep_worse(&worst[figure], &d.worst[figure]);
+        }
         close_duel(&d);
     }
-    fixture_settle(&score, score_tolerance, "windows, cuda against cpu");
-    fixture_settle(&memory, memory_tolerance, "memories, cuda against cpu");
+    for (figure figure = 0; figure < FIGURES; figure++) {
+        fixture_settle(&worst[figure], tolerance_of(figure), figure_names[figure]);
+    }
 }
 
 /* Together they have more blocks than the shares of one part of a batch, so that the second
@@ -302,6 +363,9 @@ Test(cuda, two_accounts_of_many_classes_are_scored_in_one_batch) {
                                  .memory_blocks = ACCOUNTS * CLASSES,
                                  .slots_max = ACCOUNTS,
                                  .batch_rows_max = ACCOUNTS};
+    d.memory_benign = hostile_benign_make(&d.random, &d.reference, 8);
+    d.memory_bound = hostile_benign_bound(&d.memory_benign, &d.reference);
+    d.reference.memory_benign = &d.memory_benign;
     open_engines(&d);
     for (uint32_t c = 0; c < QUERIED; c++) {
         draft draft = {.bytes = must_have(1 + ACCOUNTS * DIM, ELEMENT_BYTES_MAX)};
@@ -311,7 +375,7 @@ Test(cuda, two_accounts_of_many_classes_are_scored_in_one_batch) {
         }
         put_rows(&d, &draft, ACCOUNTS);
         draft.classes[0] = draft.classes[1] = c;
-        lay_batches(&draft, ACCOUNTS, ACCOUNTS);
+        lay_batches(&draft, ACCOUNTS, ACCOUNTS, true);
         for (size_t i = 0; i < ENGINES; i++) {
             fixture_run(d.engine[i], &draft.batch[i]);
         }
@@ -320,6 +384,7 @@ Test(cuda, two_accounts_of_many_classes_are_scored_in_one_batch) {
     }
     engine_facts facts = engine_describe(d.engine[1]);
     cr_assert(!facts.degraded, "%s", facts.note);
-    fixture_settle(&d.memory, memory_tolerance, "memories of many classes, cuda against cpu");
+    fixture_settle(&d.worst[MEMORY], memory_tolerance, "memories of many classes");
+    fixture_settle(&d.worst[MEMORY_EXCESS], memory_tolerance, "  their excesses");
     close_duel(&d);
 }
