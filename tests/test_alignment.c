@@ -6,6 +6,7 @@
 
 #include "fixture.h"
 #include "hostile.h"
+#include "score.h"
 
 /* What engine.h promises. Alignments are compared by their absolute error: `least` of a
  * fixture_worst is 1. */
@@ -140,6 +141,18 @@ ENGINE_TEST(an_alignment_is_always_a_number) {
     for (size_t c = 0; c < 3; c++) {
         cr_assert(alignments[c] == 0.0f, "class %zu of equal means: %g", c, (double)alignments[c]);
     }
+}
+
+/* What no finite row and mean lead to, but an engine's caller may have overlooked. */
+Test(score, an_alignment_of_what_is_no_number_is_that_of_the_worst_row) {
+    const double odd[] = {(double)INFINITY, -(double)INFINITY, (double)NAN};
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert(score_alignment(odd[i], 1.0, 1.0) == -1.0f, "s = %g", odd[i]);
+        cr_assert(score_alignment(1.0, odd[i], 1.0) == -1.0f, "t = %g", odd[i]);
+        cr_assert(score_alignment(1.0, 1.0, odd[i]) == -1.0f, "a = %g", odd[i]);
+    }
+    cr_assert(score_alignment(1e200, 1e200, 1e300) == 1.0f, "what has no square but is finite");
+    cr_assert(score_alignment((double)INFINITY, 0.0, 0.0) == 0.0f, "a class at the middle");
 }
 
 /* Each row by itself, in batches of every way to send them, whatever its class's other rows are. */

@@ -114,7 +114,7 @@ ENGINE_TEST(narrow_types_at_odd_addresses_score_exactly_as_their_f32_values) {
 
 /* What an engine gives where nothing is computed must not be what an earlier batch left there. */
 ENGINE_TEST(without_memory_every_memory_score_is_zero_whatever_batch_came_before) {
-    const size_t observations[] = {90, 90, 60, 60, 40, 40, 7, 7};
+    const size_t observations[] = {60, 60, 90, 90, 60, 60, 40, 40, 7, 7, 90, 90};
     hostile_random random = {41};
     static engine_result results[90];
     engine_reference reference = hostile_reference_make(&random, 8, 3);
