@@ -201,6 +201,12 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
         return true;
     }
+    if (r->wire.op == WIRE_EXPLAIN || r->wire.is_group || r->wire.groups != NULL) {
+        request_refuse(r, WIRE_BAD_REQUEST,
+                       r->wire.op == WIRE_EXPLAIN ? "explain: not served yet"
+                                                  : "groups: not supported in this version");
+        return true;
+    }
     if (r->wire.want_poison && r->wire.rows > s->poison_rows_max) {
         r->code = WIRE_TOO_LARGE;
         snprintf(r->text, sizeof r->text,

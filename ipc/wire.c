@@ -31,10 +31,27 @@ size_t wire_dtype_bytes(wire_dtype dtype) {
     return dtype == WIRE_F32 ? 4 : 2;
 }
 
-static void put_want(wire_writer *w) {
+static void put_want(wire_writer *w, const wire_outgoing *request) {
     wire_put_text(w, "want");
-    msgpack_pack_array(&w->packer, 1);
-    wire_put_text(w, "poison");
+    msgpack_pack_array(&w->packer, (size_t)request->want_poison + request->want_detail);
+    if (request->want_poison) {
+        wire_put_text(w, "poison");
+    }
+    if (request->want_detail) {
+        wire_put_text(w, "detail");
+    }
+}
+
+static void put_groups(wire_writer *w, const wire_outgoing *request) {
+    wire_put_text(w, "groups");
+    msgpack_pack_array(&w->packer, request->rows);
+    for (size_t i = 0; i < request->rows; i++) {
+        if (request->groups[i] != NULL) {
+            wire_put_text(w, request->groups[i]);
+        } else {
+            msgpack_pack_nil(&w->packer);
+        }
+    }
 }
 
 /* What only a score request has. */
@@ -46,11 +63,14 @@ static void put_rows(wire_writer *w, const wire_outgoing *request, size_t embedd
     for (size_t i = 0; i < request->rows; i++) {
         wire_put_text(w, request->accounts[i]);
     }
+    if (request->groups != NULL) {
+        put_groups(w, request);
+    }
     wire_put_bin(w, "classes", request->classes, request->rows * sizeof(uint32_t));
     wire_put_word(w, "dtype", dtypes[request->dtype]);
     wire_put_bin(w, "embeddings", request->embeddings, embeddings_bytes);
-    if (request->want_poison) {
-        put_want(w);
+    if (request->want_poison || request->want_detail) {
+        put_want(w, request);
     }
 }
 
@@ -65,7 +85,9 @@ static int rows_bytes(const wire_outgoing *request, size_t *embeddings_bytes, si
     }
     *all_bytes = *embeddings_bytes + request->rows * sizeof(uint32_t);
     for (size_t i = 0; i < request->rows; i++) {
+        const char *group = request->groups != NULL ? request->groups[i] : NULL;
         *all_bytes += STR_HEAD_BYTES + strlen(request->accounts[i]);
+        *all_bytes += STR_HEAD_BYTES + (group != NULL ? strlen(group) : 0);
     }
     return 0;
 }
@@ -74,9 +96,10 @@ int wire_encode_request(nng_msg *message, const wire_outgoing *request) {
     static const char *const ops[] = {[WIRE_SCORE] = "score",
                                       [WIRE_HELLO] = "hello",
                                       [WIRE_PING] = "ping",
-                                      [WIRE_FORGET] = "forget"};
+                                      [WIRE_FORGET] = "forget",
+                                      [WIRE_EXPLAIN] = "explain"};
     bool score = request->op == WIRE_SCORE;
-    bool forget = request->op == WIRE_FORGET;
+    bool named = request->op == WIRE_FORGET || request->op == WIRE_EXPLAIN;
     size_t embeddings_bytes = 0;
     size_t bytes = 0;
     if (score) {
@@ -85,8 +108,9 @@ int wire_encode_request(nng_msg *message, const wire_outgoing *request) {
             return error;
         }
     }
-    size_t pairs = 2u + 2u * request->identified + (request->model != NULL) + forget;
-    pairs += score ? 4u + request->want_poison : 0u;
+    size_t pairs = 2u + 2u * request->identified + (request->model != NULL) + named;
+    bool wants = request->want_poison || request->want_detail;
+    pairs += score ? 4u + wants + (request->groups != NULL) : 0u;
     wire_writer w;
     wire_writer_init(&w, message, WIRE_HEAD_BYTES + bytes);
     wire_put_start(&w, pairs, "op", ops[request->op]);
@@ -97,8 +121,8 @@ int wire_encode_request(nng_msg *message, const wire_outgoing *request) {
     if (request->model != NULL) {
         wire_put_word(&w, "model", request->model);
     }
-    if (forget) {
-        wire_put_word(&w, "account", request->account);
+    if (named) {
+        wire_put_word(&w, request->is_group ? "group" : "account", request->account);
     }
     if (score) {
         put_rows(&w, request, embeddings_bytes);

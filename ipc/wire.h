@@ -45,7 +45,7 @@ typedef enum {
     WIRE_CODES,
 } wire_code;
 
-typedef enum { WIRE_SCORE, WIRE_HELLO, WIRE_PING, WIRE_FORGET } wire_op;
+typedef enum { WIRE_SCORE, WIRE_HELLO, WIRE_PING, WIRE_FORGET, WIRE_EXPLAIN } wire_op;
 typedef enum { WIRE_F32, WIRE_F16, WIRE_BF16 } wire_dtype;
 typedef enum { WIRE_ALLOW, WIRE_POISON, WIRE_WARMING } wire_decision;
 
@@ -68,13 +68,16 @@ typedef struct {
     uint64_t client;
     uint64_t seq;
     wire_text model;              /* length 0: none given */
-    wire_text account;            /* forget */
+    wire_text account;            /* forget, explain: whom */
+    bool is_group;                /* `account` names a group */
     size_t rows;                  /* score: N, 1..rows_max */
     const wire_text *accounts;    /* [N], in the scratch */
+    const wire_text *groups;      /* [N], in the scratch, length 0: none; NULL: none came */
     const unsigned char *classes; /* N x u32, unaligned; each below limits.classes */
     wire_dtype dtype;
     const unsigned char *embeddings; /* N x dim x dtype, unaligned, all checked */
     bool want_poison;
+    bool want_detail;
 } wire_request;
 
 /* Memory for decoding one message at a time, allocated once for rows_max rows. */
@@ -96,14 +99,17 @@ typedef struct {
     uint64_t client;
     uint64_t seq;
     const char *model;   /* NULL: none */
-    const char *account; /* forget */
+    const char *account; /* forget, explain */
+    bool is_group;       /* `account` names a group */
     size_t rows;
     const char *const *accounts; /* [rows] NUL-terminated */
+    const char *const *groups;   /* NULL, or [rows], NULL where a row has none */
     const uint32_t *classes;     /* [rows] */
     wire_dtype dtype;
     size_t dim;
     const void *embeddings; /* [rows, dim] */
     bool want_poison;
+    bool want_detail;
 } wire_outgoing;
 int wire_encode_request(nng_msg *message, const wire_outgoing *request); /* 0 or an NNG error */
 

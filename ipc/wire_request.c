@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    VALUES_EXTRA = 1024, /* values a message may hold besides rows_max accounts */
+    VALUES_EXTRA = 1024, /* values a message may hold besides rows_max accounts and groups */
 };
 
 enum {
@@ -20,6 +20,7 @@ enum {
     KEY_SEQ,
     KEY_MODEL,
     KEY_ACCOUNT,
+    KEY_GROUP,
     KEY_ACCOUNTS,
     KEY_GROUPS,
     KEY_CLASSES,
@@ -30,17 +31,12 @@ enum {
 };
 
 static const wire_map_key keys[KEYS] = {
-    [KEY_V] = {"v", WIRE_MAP_UINT},
-    [KEY_OP] = {"op", WIRE_MAP_STR},
-    [KEY_CLIENT] = {"client", WIRE_MAP_UINT},
-    [KEY_SEQ] = {"seq", WIRE_MAP_UINT},
-    [KEY_MODEL] = {"model", WIRE_MAP_STR},
-    [KEY_ACCOUNT] = {"account", WIRE_MAP_STR},
-    [KEY_ACCOUNTS] = {"accounts", WIRE_MAP_ARRAY},
-    [KEY_GROUPS] = {"groups", WIRE_MAP_ANY},
-    [KEY_CLASSES] = {"classes", WIRE_MAP_BIN},
-    [KEY_DTYPE] = {"dtype", WIRE_MAP_STR},
-    [KEY_EMBEDDINGS] = {"embeddings", WIRE_MAP_BIN},
+    [KEY_V] = {"v", WIRE_MAP_UINT},           [KEY_OP] = {"op", WIRE_MAP_STR},
+    [KEY_CLIENT] = {"client", WIRE_MAP_UINT}, [KEY_SEQ] = {"seq", WIRE_MAP_UINT},
+    [KEY_MODEL] = {"model", WIRE_MAP_STR},    [KEY_ACCOUNT] = {"account", WIRE_MAP_STR},
+    [KEY_GROUP] = {"group", WIRE_MAP_STR},    [KEY_ACCOUNTS] = {"accounts", WIRE_MAP_ARRAY},
+    [KEY_GROUPS] = {"groups", WIRE_MAP_ANY},  [KEY_CLASSES] = {"classes", WIRE_MAP_BIN},
+    [KEY_DTYPE] = {"dtype", WIRE_MAP_STR},    [KEY_EMBEDDINGS] = {"embeddings", WIRE_MAP_BIN},
     [KEY_WANT] = {"want", WIRE_MAP_ARRAY},
 };
 
@@ -48,7 +44,7 @@ struct wire_scratch {
     size_t rows_max;
     size_t values_max;
     msgpack_zone zone;
-    wire_text accounts[]; /* [rows_max] */
+    wire_text names[]; /* [rows_max] accounts, then [rows_max] groups */
 };
 
 /* Everything one decoding needs. */
@@ -61,15 +57,15 @@ typedef struct {
 } decoding;
 
 wire_scratch *wire_scratch_open(size_t rows_max) {
-    if (rows_max > SIZE_MAX / 64 - VALUES_EXTRA) {
+    if (rows_max > SIZE_MAX / 128 - VALUES_EXTRA) {
         return NULL;
     }
-    wire_scratch *scratch = calloc(1, sizeof *scratch + rows_max * sizeof(wire_text));
+    wire_scratch *scratch = calloc(1, sizeof *scratch + 2 * rows_max * sizeof(wire_text));
     if (scratch == NULL) {
         return NULL;
     }
     scratch->rows_max = rows_max;
-    scratch->values_max = rows_max + VALUES_EXTRA;
+    scratch->values_max = 2 * rows_max + VALUES_EXTRA;
     /* One chunk holds the objects of every message that passes the walk, so decoding allocates
      * nothing; texts and bins are not copied. Its pages are touched only when used. */
     if (!msgpack_zone_init(&scratch->zone, (scratch->values_max + 1) * sizeof(msgpack_object))) {
@@ -94,7 +90,8 @@ static wire_code decode_op(decoding *d) {
     static const char *const ops[] = {[WIRE_SCORE] = "score",
                                       [WIRE_HELLO] = "hello",
                                       [WIRE_PING] = "ping",
-                                      [WIRE_FORGET] = "forget"};
+                                      [WIRE_FORGET] = "forget",
+                                      [WIRE_EXPLAIN] = "explain"};
     const msgpack_object *op = d->found[KEY_OP];
     if (op == NULL) {
         return wire_refuse(d->text, WIRE_BAD_MESSAGE, "op: needed, came none");
@@ -106,7 +103,8 @@ static wire_code decode_op(decoding *d) {
         }
     }
     return wire_refuse(d->text, WIRE_BAD_MESSAGE,
-                       "op: expected score, hello, ping or forget, came another str of %u bytes",
+                       "op: expected score, hello, ping, forget or explain, came another str of %u "
+                       "bytes",
                        (unsigned)op->via.str.size);
 }
 
@@ -140,54 +138,91 @@ static wire_code decode_model(decoding *d) {
     return WIRE_OK;
 }
 
-/* What is wrong with a str as an account, or NULL. */
-static const char *account_fault(const msgpack_object *account) {
-    if (account->via.str.size == 0) {
+/* What is wrong with a str as an account or a group, or NULL. */
+static const char *name_fault(const msgpack_object *name) {
+    if (name->via.str.size == 0) {
         return "is empty";
     }
-    if (account->via.str.size > WIRE_ACCOUNT_BYTES_MAX) {
+    if (name->via.str.size > WIRE_ACCOUNT_BYTES_MAX) {
         return "is longer";
     }
-    if (!wire_map_text_valid(account->via.str.ptr, account->via.str.size)) {
+    if (!wire_map_text_valid(name->via.str.ptr, name->via.str.size)) {
         return "is not UTF-8 or holds a NUL byte";
     }
     return NULL;
 }
 
-static wire_code decode_account(decoding *d) {
+/* Whom a forget or an explain is about: exactly one account or group. */
+static wire_code decode_name(decoding *d) {
     const msgpack_object *account = d->found[KEY_ACCOUNT];
-    if (account == NULL) {
-        return missing(d, KEY_ACCOUNT);
+    const msgpack_object *group = d->found[KEY_GROUP];
+    if ((account == NULL) == (group == NULL)) {
+        return wire_refuse(d->text, WIRE_BAD_REQUEST,
+                           "account and group: expected exactly one of them, came %s",
+                           account != NULL ? "both" : "none");
     }
-    const char *fault = account_fault(account);
+    const msgpack_object *name = account != NULL ? account : group;
+    const char *fault = name_fault(name);
     if (fault != NULL) {
         return wire_refuse(d->text, WIRE_BAD_REQUEST,
-                           "account: expected 1 to %d bytes of UTF-8, came %u bytes: it %s",
-                           WIRE_ACCOUNT_BYTES_MAX, (unsigned)account->via.str.size, fault);
+                           "%s: expected 1 to %d bytes of UTF-8, came %u bytes: it %s",
+                           keys[account != NULL ? KEY_ACCOUNT : KEY_GROUP].name,
+                           WIRE_ACCOUNT_BYTES_MAX, (unsigned)name->via.str.size, fault);
     }
-    d->request->account = (wire_text){account->via.str.ptr, account->via.str.size};
+    d->request->account = (wire_text){name->via.str.ptr, name->via.str.size};
+    d->request->is_group = group != NULL;
+    return WIRE_OK;
+}
+
+/* The array under `key` into names; where nil is allowed it becomes a text of length 0. */
+static wire_code decode_names(decoding *d, int key, bool nil_allowed, wire_text *names) {
+    const msgpack_object_array *array = &d->found[key]->via.array;
+    for (uint32_t i = 0; i < array->size; i++) {
+        const msgpack_object *name = &array->ptr[i];
+        if (nil_allowed && name->type == MSGPACK_OBJECT_NIL) {
+            names[i] = (wire_text){0};
+            continue;
+        }
+        if (name->type != MSGPACK_OBJECT_STR) {
+            return wire_refuse(d->text, WIRE_BAD_MESSAGE, "%s[%u]: expected str%s, came %s",
+                               keys[key].name, (unsigned)i, nil_allowed ? " or nil" : "",
+                               wire_map_type_name(name));
+        }
+        const char *fault = name_fault(name);
+        if (fault != NULL) {
+            return wire_refuse(d->text, WIRE_BAD_REQUEST,
+                               "%s[%u]: expected 1 to %d bytes of UTF-8, came %u bytes: it %s",
+                               keys[key].name, (unsigned)i, WIRE_ACCOUNT_BYTES_MAX,
+                               (unsigned)name->via.str.size, fault);
+        }
+        names[i] = (wire_text){name->via.str.ptr, name->via.str.size};
+    }
     return WIRE_OK;
 }
 
 static wire_code decode_accounts(decoding *d) {
-    const msgpack_object_array *array = &d->found[KEY_ACCOUNTS]->via.array;
-    for (uint32_t i = 0; i < array->size; i++) {
-        const msgpack_object *account = &array->ptr[i];
-        if (account->type != MSGPACK_OBJECT_STR) {
-            return wire_refuse(d->text, WIRE_BAD_MESSAGE, "accounts[%u]: expected str, came %s",
-                               (unsigned)i, wire_map_type_name(account));
-        }
-        const char *fault = account_fault(account);
-        if (fault != NULL) {
-            return wire_refuse(
-                d->text, WIRE_BAD_REQUEST,
-                "accounts[%u]: expected 1 to %d bytes of UTF-8, came %u bytes: it %s", (unsigned)i,
-                WIRE_ACCOUNT_BYTES_MAX, (unsigned)account->via.str.size, fault);
-        }
-        d->scratch->accounts[i] = (wire_text){account->via.str.ptr, account->via.str.size};
+    d->request->accounts = d->scratch->names;
+    return decode_names(d, KEY_ACCOUNTS, false, d->scratch->names);
+}
+
+/* A nil in the whole array's place is as good as no key. */
+static wire_code decode_groups(decoding *d) {
+    const msgpack_object *groups = d->found[KEY_GROUPS];
+    if (groups == NULL || groups->type == MSGPACK_OBJECT_NIL) {
+        return WIRE_OK;
     }
-    d->request->accounts = d->scratch->accounts;
-    return WIRE_OK;
+    if (groups->type != MSGPACK_OBJECT_ARRAY) {
+        return wire_refuse(d->text, WIRE_BAD_MESSAGE, "groups: expected array or nil, came %s",
+                           wire_map_type_name(groups));
+    }
+    if (groups->via.array.size != d->request->rows) {
+        return wire_refuse(d->text, WIRE_BAD_REQUEST,
+                           "groups: expected %zu, one for each account, came %u", d->request->rows,
+                           (unsigned)groups->via.array.size);
+    }
+    wire_text *names = d->scratch->names + d->scratch->rows_max;
+    d->request->groups = names;
+    return decode_names(d, KEY_GROUPS, true, names);
 }
 
 static wire_code decode_want(decoding *d) {
@@ -200,6 +235,8 @@ static wire_code decode_want(decoding *d) {
         }
         if (wire_map_str_is(word, "poison")) {
             d->request->want_poison = true;
+        } else if (wire_map_str_is(word, "detail")) {
+            d->request->want_detail = true;
         }
     }
     return WIRE_OK;
@@ -283,12 +320,6 @@ static wire_code decode_score(decoding *d) {
             return missing(d, needed[i]);
         }
     }
-    const msgpack_object *groups = d->found[KEY_GROUPS];
-    if (groups != NULL && groups->type != MSGPACK_OBJECT_NIL) {
-        return wire_refuse(d->text, WIRE_BAD_REQUEST,
-                           "groups: not supported in this version, expected none or nil, came %s",
-                           wire_map_type_name(groups));
-    }
     wire_request *request = d->request;
     request->rows = d->found[KEY_ACCOUNTS]->via.array.size;
     request->classes = (const unsigned char *)d->found[KEY_CLASSES]->via.bin.ptr;
@@ -296,7 +327,8 @@ static wire_code decode_score(decoding *d) {
     wire_code code;
     if ((code = check_rows(d, request->rows)) != WIRE_OK || (code = decode_dtype(d)) != WIRE_OK ||
         (code = decode_want(d)) != WIRE_OK || (code = check_lengths(d)) != WIRE_OK ||
-        (code = decode_accounts(d)) != WIRE_OK || (code = check_classes(d)) != WIRE_OK) {
+        (code = decode_accounts(d)) != WIRE_OK || (code = decode_groups(d)) != WIRE_OK ||
+        (code = check_classes(d)) != WIRE_OK) {
         return code;
     }
     return wire_values_check(request->embeddings, request->rows, d->limits->dim, request->dtype,
@@ -319,13 +351,14 @@ wire_code wire_decode_request(wire_request *request, wire_scratch *scratch,
         (code = decode_op(&d)) != WIRE_OK || (code = decode_identity(&d)) != WIRE_OK) {
         return code;
     }
-    if (request->op == WIRE_SCORE || request->op == WIRE_FORGET) {
+    bool named = request->op == WIRE_FORGET || request->op == WIRE_EXPLAIN;
+    if (request->op == WIRE_SCORE || named) {
         code = decode_model(&d);
     }
     if (code == WIRE_OK && request->op == WIRE_SCORE) {
         code = decode_score(&d);
-    } else if (code == WIRE_OK && request->op == WIRE_FORGET) {
-        code = decode_account(&d);
+    } else if (code == WIRE_OK && named) {
+        code = decode_name(&d);
     }
     return code;
 }

@@ -87,6 +87,8 @@ static int encode(void *argument, server_call *call, nng_msg *reply) {
         return wire_encode_pong(reply);
     case WIRE_FORGET:
         return wire_encode_forgotten(reply, mine->request.account.length > 3);
+    case WIRE_EXPLAIN:
+        return wire_encode_error(reply, WIRE_BAD_REQUEST, "explain: not served here");
     case WIRE_SCORE:
         break;
     }

@@ -116,7 +116,8 @@ Test(wire, a_score_request_written_by_hand_decodes) {
     cr_assert_eq(code, WIRE_OK, "%s", text);
     cr_assert(request.op == WIRE_SCORE && request.rows == ROWS && request.dtype == WIRE_F32);
     cr_assert(request.identified && request.client == UINT64_MAX && request.seq == 7);
-    cr_assert(request.want_poison && request.model.length == 6);
+    cr_assert(request.want_poison && request.want_detail && request.model.length == 6);
+    cr_assert(request.groups == NULL && !request.is_group);
     cr_assert(request.accounts[1].length == 2 && memcmp(request.accounts[1].bytes, "bb", 2) == 0);
     cr_assert_arr_eq(request.classes, good_classes, sizeof good_classes);
     cr_assert_arr_eq(request.embeddings, good_rows, sizeof good_rows);
@@ -164,12 +165,12 @@ Test(wire, every_op_and_dtype_survives_encoding_and_decoding) {
         cr_assert(request.accounts[2].length == 2);
         nng_msg_free(message);
     }
-    for (wire_op op = WIRE_HELLO; op <= WIRE_FORGET; op++) {
+    for (wire_op op = WIRE_HELLO; op <= WIRE_EXPLAIN; op++) {
         wire_request request;
         nng_msg *message;
         encode_decode(&(wire_outgoing){.op = op, .account = "some"}, &request, &message);
         cr_assert(request.op == op && !request.identified);
-        cr_assert(op != WIRE_FORGET || request.account.length == 4);
+        cr_assert(op < WIRE_FORGET || request.account.length == 4);
         nng_msg_free(message);
     }
 }
@@ -219,7 +220,6 @@ static const refusal refusals[] = {
     {{"accounts", RAW("\x93\xa1x\x01\xa1x")}, WIRE_BAD_MESSAGE, "accounts[1]: expected str"},
     {{"accounts", RAW("\x93\xa1x\xa0\xa1x")}, WIRE_BAD_REQUEST, "accounts[1]"},
     {{"accounts", RAW("\x92\xa1x\xa1x")}, WIRE_BAD_REQUEST, "classes: expected 8 bytes"},
-    {{"groups", RAW("\x93\xa1x\xa1x\xa1x")}, WIRE_BAD_REQUEST, "groups: not supported"},
     {{"classes", NULL, 0}, WIRE_BAD_REQUEST, "classes: needed"},
     {{"classes", RAW("\xa1x")}, WIRE_BAD_MESSAGE, "classes: expected bin, came str"},
     {{"classes", RAW("\xc4\x0b\0\0\0\0\0\0\0\0\0\0\0")},
