@@ -47,7 +47,20 @@ typedef enum {
 
 typedef enum { WIRE_SCORE, WIRE_HELLO, WIRE_PING, WIRE_FORGET, WIRE_EXPLAIN } wire_op;
 typedef enum { WIRE_F32, WIRE_F16, WIRE_BF16 } wire_dtype;
-typedef enum { WIRE_ALLOW, WIRE_POISON, WIRE_WARMING } wire_decision;
+/* What to return for a row. LABEL_ONLY: the predicted label without probabilities. */
+typedef enum { WIRE_ALLOW, WIRE_POISON, WIRE_WARMING, WIRE_LABEL_ONLY } wire_decision;
+/* What Adder believes of a row's account, also where it does nothing about it. */
+typedef enum { WIRE_CLEAN, WIRE_FLAGGED, WIRE_UNDECIDED } wire_verdict;
+/* What flagged it: the rows' evidence, the window, the memory, its group, or an operator's list. */
+typedef enum {
+    WIRE_NO_REASON,
+    WIRE_BY_ROWS,
+    WIRE_BY_WINDOW,
+    WIRE_BY_MEMORY,
+    WIRE_BY_GROUP,
+    WIRE_DENIED,
+    WIRE_ALLOWED,
+} wire_reason;
 
 typedef struct {
     const char *bytes; /* not NUL-terminated */
@@ -113,16 +126,27 @@ typedef struct {
 } wire_outgoing;
 int wire_encode_request(nng_msg *message, const wire_outgoing *request); /* 0 or an NNG error */
 
-/* Score replies. Arrays of N rows; poison_rows ascending. */
+/* Score replies. Arrays of N rows, NULL where optional: left out; poison_rows ascending. */
 typedef struct {
     const char *model;
     size_t rows;
     const float *scores;
     const float *memory_scores; /* NULL: memory off */
-    const uint8_t *decisions;
+    const float *excess;        /* NULL: no benign tables */
+    const uint8_t *decisions;   /* wire_decision */
+    const uint8_t *verdicts;    /* wire_verdict; optional */
     const uint32_t *fill;
-    size_t poison_rows_count;    /* K */
-    const uint32_t *poison_rows; /* [K] */
+    /* Detail, all optional. */
+    const float *memory_excess;
+    const float *evidence; /* the account's over what flags it: from 1 on it is flagged */
+    const float *group_scores;
+    const float *group_excess;
+    const float *group_evidence;
+    const uint8_t *group_verdicts; /* wire_verdict */
+    const uint8_t *reasons;        /* wire_reason */
+    size_t pad_bytes;              /* zero bytes to append under an ignored key; 0: none */
+    size_t poison_rows_count;      /* K */
+    const uint32_t *poison_rows;   /* [K] */
     size_t classes;
     /* Probabilities [classes] for the k-th of poison_rows, asked for in order, each used before the
      * next is asked for; NULL when labels are given, or nothing. */
@@ -164,20 +188,34 @@ typedef struct {
 
 /* Each appends one whole reply and returns 0 or an NNG error. */
 int wire_encode_scores(nng_msg *message, const wire_scores *scores);
+/* The pad_bytes, at least 1, with which this reply is as long as one with rows_max rows poisoned
+ * instead of its poison_rows_count: a reply's length then does not tell an eavesdropper who is
+ * poisoned. Saturates at SIZE_MAX, which the encoder refuses. */
+size_t wire_scores_pad(const wire_scores *scores, size_t rows_max);
 int wire_encode_hello(nng_msg *message, const wire_hello *hello);
 int wire_encode_pong(nng_msg *message);
 int wire_encode_forgotten(nng_msg *message, bool known);
 int wire_encode_error(nng_msg *message, wire_code code, const char *text);
 
-/* A reply as the client sees it. Arrays point into the message, unaligned, lengths checked. */
+/* A reply as the client sees it. Arrays point into the message, unaligned, lengths checked; those
+ * that may be NULL did not come. */
 typedef struct {
     wire_code code; /* WIRE_OK, or the daemon's refusal */
     char text[WIRE_TEXT_MAX];
     size_t rows;
     const unsigned char *scores;        /* N x f32 */
     const unsigned char *memory_scores; /* N x f32 or NULL */
+    const unsigned char *excess;        /* N x f32 or NULL */
     const unsigned char *decisions;     /* N x u8, each a wire_decision */
+    const unsigned char *verdicts;      /* N x u8, each a wire_verdict, or NULL */
     const unsigned char *fill;          /* N x u32 */
+    const unsigned char *memory_excess; /* N x f32 or NULL, as the next four */
+    const unsigned char *evidence;
+    const unsigned char *group_scores;
+    const unsigned char *group_excess;
+    const unsigned char *group_evidence;
+    const unsigned char *group_verdicts; /* N x u8, each a wire_verdict, or NULL */
+    const unsigned char *reasons;        /* N x u8, each a wire_reason, or NULL */
     size_t poison_rows_count;
     const unsigned char *poison_rows; /* K x u32, each below N */
     size_t classes;

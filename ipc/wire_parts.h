@@ -52,6 +52,18 @@ const char *wire_map_type_name(const msgpack_object *object); /* "str", "bin", .
 bool wire_map_str_is(const msgpack_object *object, const char *word);
 bool wire_map_text_valid(const char *bytes, size_t length); /* UTF-8 without a NUL */
 
+/* A score reply's arrays of one value a row. */
+typedef struct {
+    const char *name;
+    size_t row_bytes;
+    unsigned value_max; /* of a u8; 0: any value may come */
+    bool needed;        /* in every reply */
+    size_t from;        /* offset of its pointer in wire_scores */
+    size_t to;          /* and in wire_reply */
+} wire_column;
+enum { WIRE_COLUMNS = 13 };
+extern const wire_column wire_columns[WIRE_COLUMNS];
+
 /* Wire numbers are little-endian, as this machine is, and begin at any offset. */
 static inline uint32_t wire_load_u32(const unsigned char *bytes) {
     uint32_t value;

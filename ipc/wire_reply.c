@@ -17,10 +17,6 @@ enum {
     KEY_STATUS,
     KEY_CODE,
     KEY_MESSAGE,
-    KEY_SCORES,
-    KEY_MEMORY_SCORES,
-    KEY_DECISIONS,
-    KEY_FILL,
     KEY_POISON_ROWS,
     KEY_POISON,
     KEY_POISON_LABELS,
@@ -34,10 +30,6 @@ static const wire_map_key keys[KEYS] = {
     [KEY_STATUS] = {"status", WIRE_MAP_STR},
     [KEY_CODE] = {"code", WIRE_MAP_STR},
     [KEY_MESSAGE] = {"message", WIRE_MAP_STR},
-    [KEY_SCORES] = {"scores", WIRE_MAP_BIN},
-    [KEY_MEMORY_SCORES] = {"memory_scores", WIRE_MAP_BIN},
-    [KEY_DECISIONS] = {"decisions", WIRE_MAP_BIN},
-    [KEY_FILL] = {"fill", WIRE_MAP_BIN},
     [KEY_POISON_ROWS] = {"poison_rows", WIRE_MAP_BIN},
     [KEY_POISON] = {"poison", WIRE_MAP_BIN},
     [KEY_POISON_LABELS] = {"poison_labels", WIRE_MAP_BIN},
@@ -80,31 +72,47 @@ static wire_code decode_refusal(decoding *d) {
     return WIRE_OK;
 }
 
-/* A bin of exactly `expected` bytes; absent is allowed only where `needed` is false. */
-static wire_code decode_bin(decoding *d, int key, bool needed, size_t expected,
-                            const unsigned char **bytes) {
-    const msgpack_object *bin = d->found[key];
-    if (bin == NULL) {
-        return needed ? wire_reply_lacks(d->reply->text, keys[key].name) : WIRE_OK;
-    }
+/* A bin of exactly `expected` bytes. */
+static wire_code decode_bin(const unsigned char **bytes, const msgpack_object *bin,
+                            const char *name, size_t expected, char *text) {
     if (bin->via.bin.size != expected) {
-        return wire_refuse(d->reply->text, WIRE_BAD_MESSAGE,
-                           "reply: %s: expected %zu bytes, came %u", keys[key].name, expected,
-                           (unsigned)bin->via.bin.size);
+        return wire_refuse(text, WIRE_BAD_MESSAGE, "reply: %s: expected %zu bytes, came %u", name,
+                           expected, (unsigned)bin->via.bin.size);
     }
     *bytes = (const unsigned char *)bin->via.bin.ptr;
     return WIRE_OK;
 }
 
-static wire_code check_decisions(const wire_reply *reply, char *text) {
-    for (size_t i = 0; i < reply->rows; i++) {
-        if (reply->decisions[i] > WIRE_WARMING) {
-            return wire_refuse(text, WIRE_BAD_MESSAGE,
-                               "reply: decisions[%zu]: expected 0 to %d, came %u", i, WIRE_WARMING,
-                               (unsigned)reply->decisions[i]);
+static wire_code decode_column(wire_reply *reply, const wire_column *column,
+                               const msgpack_object *bin) {
+    if (bin == NULL) {
+        return column->needed ? wire_reply_lacks(reply->text, column->name) : WIRE_OK;
+    }
+    const unsigned char *bytes = NULL;
+    wire_code code =
+        decode_bin(&bytes, bin, column->name, column->row_bytes * reply->rows, reply->text);
+    for (size_t i = 0; code == WIRE_OK && column->value_max > 0 && i < reply->rows; i++) {
+        if (bytes[i] > column->value_max) {
+            return wire_refuse(reply->text, WIRE_BAD_MESSAGE,
+                               "reply: %s[%zu]: expected 0 to %u, came %u", column->name, i,
+                               column->value_max, (unsigned)bytes[i]);
         }
     }
-    return WIRE_OK;
+    memcpy((char *)reply + column->to, &bytes, sizeof bytes);
+    return code;
+}
+
+static wire_code decode_columns(wire_reply *reply, const msgpack_object *root) {
+    wire_map_key wanted[WIRE_COLUMNS];
+    const msgpack_object *found[WIRE_COLUMNS];
+    for (size_t i = 0; i < WIRE_COLUMNS; i++) {
+        wanted[i] = (wire_map_key){wire_columns[i].name, WIRE_MAP_BIN};
+    }
+    wire_code code = wire_map_pick(found, wanted, WIRE_COLUMNS, &root->via.map, reply->text);
+    for (size_t i = 0; code == WIRE_OK && i < WIRE_COLUMNS; i++) {
+        code = decode_column(reply, &wire_columns[i], found[i]);
+    }
+    return code;
 }
 
 static wire_code check_poison_rows(const wire_reply *reply, char *text) {
@@ -147,7 +155,8 @@ static wire_code decode_poison(decoding *d) {
     reply->poison_rows_count = row_bytes / 4;
     reply->poison_rows = (const unsigned char *)rows->via.bin.ptr;
     if (poison == NULL) {
-        wire_code code = decode_bin(d, KEY_POISON_LABELS, true, row_bytes, &reply->poison_labels);
+        wire_code code = decode_bin(&reply->poison_labels, d->found[KEY_POISON_LABELS],
+                                    "poison_labels", row_bytes, reply->text);
         return code != WIRE_OK ? code : check_poison_rows(reply, reply->text);
     }
     if (poison->via.bin.size == 0 || poison->via.bin.size % row_bytes != 0) {
@@ -160,16 +169,11 @@ static wire_code decode_poison(decoding *d) {
     return check_poison_rows(reply, reply->text);
 }
 
-static wire_code decode_scores(decoding *d, size_t rows) {
+static wire_code decode_scores(decoding *d, size_t rows, const msgpack_object *root) {
     wire_reply *reply = d->reply;
     reply->rows = rows;
-    wire_code code;
-    if ((code = decode_bin(d, KEY_SCORES, true, 4 * rows, &reply->scores)) != WIRE_OK ||
-        (code = decode_bin(d, KEY_MEMORY_SCORES, false, 4 * rows, &reply->memory_scores)) !=
-            WIRE_OK ||
-        (code = decode_bin(d, KEY_DECISIONS, true, rows, &reply->decisions)) != WIRE_OK ||
-        (code = decode_bin(d, KEY_FILL, true, 4 * rows, &reply->fill)) != WIRE_OK ||
-        (code = check_decisions(reply, reply->text)) != WIRE_OK) {
+    wire_code code = decode_columns(reply, root);
+    if (code != WIRE_OK) {
         return code;
     }
     reply->degraded = d->found[KEY_DEGRADED] != NULL && d->found[KEY_DEGRADED]->via.boolean;
@@ -195,7 +199,7 @@ static wire_code decode_root(wire_reply *reply, wire_hello *hello, wire_op op, s
         return wire_refuse(reply->text, WIRE_BAD_MESSAGE, "reply: status: expected ok or error");
     }
     if (op == WIRE_SCORE) {
-        return decode_scores(&d, rows);
+        return decode_scores(&d, rows, root);
     }
     if (op == WIRE_HELLO && hello != NULL) {
         return wire_hello_decode(hello, root, reply->text);

@@ -66,7 +66,10 @@ void wire_put_bin(wire_writer *w, const char *key, const void *bytes, size_t len
     msgpack_pack_bin_body(&w->packer, bytes, length);
 }
 
-/* Opens the map with what every message has first. */
+void wire_put_raw(wire_writer *w, const void *bytes, size_t length) {
+    write_bytes(w, bytes, length);
+}
+
 void wire_put_start(wire_writer *w, size_t pairs, const char *key, const char *word) {
     msgpack_pack_map(&w->packer, pairs);
     wire_put_uint(w, "v", WIRE_VERSION);

@@ -39,6 +39,8 @@ void wire_put_real(wire_writer *w, const char *key, double value);
 void wire_put_bool(wire_writer *w, const char *key, bool value);
 void wire_put_word(wire_writer *w, const char *key, const char *word);
 void wire_put_bin(wire_writer *w, const char *key, const void *bytes, size_t length);
+/* MessagePack that the caller has made, or the body of a bin whose head is written. */
+void wire_put_raw(wire_writer *w, const void *bytes, size_t length);
 /* Opens the map with what every message has first: v, and key with word. */
 void wire_put_start(wire_writer *w, size_t pairs, const char *key, const char *word);
 

@@ -216,7 +216,26 @@ static const struct {
     {{{"scores", RAW("\x90")}}, "scores: expected bin"},
     {{{"memory_scores", RAW("\xc4\x04 012")}}, "memory_scores: expected 16"},
     {{{"decisions", RAW("\xc4\x05\0\1\2\1\0")}}, "decisions: expected 4"},
-    {{{"decisions", RAW("\xc4\x04\0\1\2\3")}}, "decisions[3]: expected 0 to 2, came 3"},
+    {{{"decisions", RAW("\xc4\x04\0\1\2\3")}}, NULL},
+    {{{"decisions", RAW("\xc4\x04\0\1\2\4")}}, "decisions[3]: expected 0 to 3, came 4"},
+    {{{"verdicts", RAW("\xc4\x04\0\1\2\3")}}, "verdicts[3]: expected 0 to 2, came 3"},
+    {{{"verdicts", RAW("\xc4\x03\0\1\2")}}, "verdicts: expected 4 bytes, came 3"},
+    {{{"group_verdicts", RAW("\xc4\x04\xff\1\2\0")}},
+     "group_verdicts[0]: expected 0 to 2, came 255"},
+    {{{"reasons", RAW("\xc4\x04\0\5\6\1")}}, NULL},
+    {{{"reasons", RAW("\xc4\x04\0\5\7\1")}}, "reasons[2]: expected 0 to 6, came 7"},
+    {{{"reasons", RAW("\xa4"
+                      "abcd")}},
+     "reasons: expected bin, came str"},
+    {{{"excess", RAW("\xc4\x10\xff\xff\xff\xff 0123456789a")}}, NULL},
+    {{{"excess", RAW("\xc4\x0f 0123456789abcd")}}, "excess: expected 16 bytes, came 15"},
+    {{{"excess", RAW("\xc0")}}, "excess: expected bin, came nil"},
+    {{{"memory_excess", RAW("\xc4\x00")}}, "memory_excess: expected 16 bytes, came 0"},
+    {{{"evidence", RAW("\xc4\x04\0\0\0\0")}}, "evidence: expected 16 bytes, came 4"},
+    {{{"group_scores", RAW("\x94\0\0\0\0")}}, "group_scores: expected bin, came array"},
+    {{{"group_excess", RAW("\xc4\x01\0")}}, "group_excess: expected 16 bytes, came 1"},
+    {{{"group_evidence", RAW("\xc4\x01\0")}}, "group_evidence: expected 16 bytes, came 1"},
+    {{{"pad", RAW("\xc4\x01\0")}}, NULL},
     {{{"fill", NULL, 0}}, "fill: needed"},
     {{{"poison_rows", RAW("\xc4\x04\1\0\0\0")}}, "poison_rows: expected with one of"},
     {{{"poison", RAW("\xc4\x04\0\0\0\0")}}, "poison_rows: expected with one of"},
@@ -298,6 +317,9 @@ static void touch(const void *bytes, size_t length) {
 static void touch_request(const wire_request *r) {
     for (size_t i = 0; i < r->rows; i++) {
         touch(r->accounts[i].bytes, r->accounts[i].length);
+        if (r->groups != NULL) {
+            touch(r->groups[i].bytes, r->groups[i].length);
+        }
     }
     touch(r->classes, 4 * r->rows);
     touch(r->embeddings, r->rows * DIM * wire_dtype_bytes(r->dtype));
@@ -310,6 +332,15 @@ static void touch_reply(const wire_reply *r) {
     touch(r->memory_scores, 4 * r->rows);
     touch(r->decisions, r->rows);
     touch(r->fill, 4 * r->rows);
+    touch(r->excess, 4 * r->rows);
+    touch(r->verdicts, r->rows);
+    touch(r->memory_excess, 4 * r->rows);
+    touch(r->evidence, 4 * r->rows);
+    touch(r->group_scores, 4 * r->rows);
+    touch(r->group_excess, 4 * r->rows);
+    touch(r->group_evidence, 4 * r->rows);
+    touch(r->group_verdicts, r->rows);
+    touch(r->reasons, r->rows);
     touch(r->poison_rows, 4 * r->poison_rows_count);
     touch(r->poison, 4 * r->poison_rows_count * r->classes);
     touch(r->poison_labels, 4 * r->poison_rows_count);
@@ -347,7 +378,7 @@ static void try_bytes(tally *t, const unsigned char *bytes, size_t length) {
         touch_request(&request);
     }
     bool taken = code == WIRE_OK;
-    for (wire_op op = WIRE_SCORE; op <= WIRE_FORGET; op++) {
+    for (wire_op op = WIRE_SCORE; op <= WIRE_EXPLAIN; op++) {
         wire_reply reply;
         code = wire_decode_reply(&reply, &hello, op, ROWS, copy, length);
         check_line(reply.text, code != WIRE_OK);
@@ -366,6 +397,7 @@ enum { SEEDS = 8 };
 
 static void make_seeds(nng_msg *seeds[SEEDS]) {
     static const char *const accounts[ROWS] = {"a", "bb", "\xc3\xa9", "a"};
+    static const char *const groups[ROWS] = {"g", NULL, "g", NULL};
     static const float rows[ROWS * DIM] = {1, 2, 3};
     static const uint32_t classes[ROWS] = {1, 2, 3, 9};
     static wire_hello hello;
@@ -375,6 +407,7 @@ static void make_seeds(nng_msg *seeds[SEEDS]) {
                              .account = "x",
                              .rows = ROWS,
                              .accounts = accounts,
+                             .groups = groups,
                              .classes = classes,
                              .dim = DIM,
                              .embeddings = rows,
