@@ -1,7 +1,7 @@
 /*
  * wire.c - names, and writing requests and the short replies. The long replies are written by
- * wire_scores.c and wire_hello.c. Reading is wire_map.c (structure), wire_request.c, wire_values.c,
- * wire_reply.c and wire_hello.c.
+ * wire_scores.c, wire_hello.c and wire_explain.c. Reading is wire_map.c (structure),
+ * wire_request.c, wire_values.c, wire_reply.c and wire_hello.c.
  */
 #include "wire_writer.h"
 

@@ -26,6 +26,8 @@ enum {
     WIRE_TEXT_MAX = 256, /* an error's message, its NUL included */
     WIRE_DEPTH_MAX = 8,  /* nesting of a message */
     WIRE_MODELS_MAX = 64,
+    WIRE_EXPLAIN_CLASSES_MAX = 32,
+    WIRE_EXPLAIN_HISTORY_MAX = 64,
 };
 /* Embeddings are finite and at most this in magnitude, so that no square overflows a float. */
 #define WIRE_VALUE_MAX 1e12f
@@ -156,6 +158,11 @@ typedef struct {
     bool degraded;
 } wire_scores;
 
+/* What is done with verdicts: something (enforce), nothing (shadow); or none are reached. */
+typedef enum { WIRE_ENFORCE, WIRE_SHADOW, WIRE_OFF } wire_mode;
+/* What is done with a flagged account's rows. FLAG: only said. */
+typedef enum { WIRE_ACT_POISON, WIRE_ACT_LABEL_ONLY, WIRE_ACT_FLAG } wire_action;
+
 /* What hello tells, one model each. */
 typedef struct {
     char name[WIRE_MODEL_BYTES_MAX + 1];
@@ -169,6 +176,11 @@ typedef struct {
     double threshold;
     uint64_t min_fill; /* a window of fewer rows is warming */
     bool hard_label;
+    wire_mode mode;
+    wire_action action;
+    bool has_tables;           /* benign tables, thus excesses */
+    double false_alarms;       /* per account and 10,000 queries; 0: not known */
+    double evidence_threshold; /* what evidence flags at, in its own units; 0: not known */
 } wire_model;
 
 typedef struct {
@@ -186,6 +198,57 @@ typedef struct {
     wire_model model[WIRE_MODELS_MAX];
 } wire_hello;
 
+/* What one class of an account's window has to do with its score. A real that is NaN is not known
+ * and not sent; so in the two structs below. */
+typedef struct {
+    uint64_t class_id;
+    uint64_t n;          /* rows of it in the window */
+    double contribution; /* to the score: (n / fill) d2 */
+    double d2;           /* = mean_part + covariance_part */
+    double mean_part;
+    double covariance_part;
+    double benign_mean; /* of d2 over n honest rows */
+    double benign_sd;
+    double excess; /* (d2 - benign_mean) / benign_sd */
+} wire_explained_class;
+
+/* One scored window of an account's past. */
+typedef struct {
+    uint64_t query; /* the account's query that it ended with, from 1 */
+    double score;
+    double excess;
+    double evidence;
+    uint64_t verdict; /* wire_verdict */
+} wire_explained_window;
+
+/* Why an account or a group has its verdict. Counts are of its queries, that is rows. */
+typedef struct {
+    bool is_group;
+    double score;
+    double excess;
+    double memory_score;
+    double memory_excess;
+    uint64_t fill;
+    uint64_t window;
+    uint64_t queries;          /* seen */
+    uint64_t verdict;          /* wire_verdict */
+    uint64_t reason;           /* wire_reason */
+    uint64_t first_flagged_at; /* query; 0: never */
+    uint64_t flagged_at;       /* query of the present flag; 0: not flagged */
+    uint64_t clean_run;        /* queries since it last looked malicious */
+    uint64_t release_after;    /* a clean_run of so many lifts the flag; 0: none does */
+    double evidence;           /* over what flags it: from 1 on it is flagged */
+    double evidence_rows;
+    double evidence_window;
+    double evidence_memory;
+    double threshold;        /* what evidence flags at, in its own units */
+    double window_threshold; /* what a window's score flags at */
+    size_t classes;
+    wire_explained_class by_class[WIRE_EXPLAIN_CLASSES_MAX]; /* by contribution, largest first */
+    size_t windows;
+    wire_explained_window history[WIRE_EXPLAIN_HISTORY_MAX]; /* oldest first */
+} wire_explanation;
+
 /* Each appends one whole reply and returns 0 or an NNG error. */
 int wire_encode_scores(nng_msg *message, const wire_scores *scores);
 /* The pad_bytes, at least 1, with which this reply is as long as one with rows_max rows poisoned
@@ -195,6 +258,8 @@ size_t wire_scores_pad(const wire_scores *scores, size_t rows_max);
 int wire_encode_hello(nng_msg *message, const wire_hello *hello);
 int wire_encode_pong(nng_msg *message);
 int wire_encode_forgotten(nng_msg *message, bool known);
+/* explanation is not looked at, and may be NULL, where there is no such account or group. */
+int wire_encode_explanation(nng_msg *message, bool known, const wire_explanation *explanation);
 int wire_encode_error(nng_msg *message, wire_code code, const char *text);
 
 /* A reply as the client sees it. Arrays point into the message, unaligned, lengths checked; those
@@ -222,13 +287,17 @@ typedef struct {
     const unsigned char *poison;        /* K x classes x f32 or NULL */
     const unsigned char *poison_labels; /* K x u32 or NULL */
     bool degraded;
-    bool known; /* forget */
+    bool known; /* forget, explain */
 } wire_reply;
 /* rows: how many were asked about (0 for other ops). hello may be NULL. Returns WIRE_OK when the
  * reply was understood (also a refusal), WIRE_BAD_MESSAGE with reply->text when not, WIRE_INTERNAL
  * when memory ran out. A refusal's text is made printable ASCII. */
 wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
                             const void *message, size_t bytes);
+
+/* The same for a reply to explain; where reply->known is false *explanation is zeroed. */
+wire_code wire_decode_explanation(wire_reply *reply, wire_explanation *explanation,
+                                  const void *message, size_t bytes);
 
 const char *wire_code_name(wire_code code); /* "bad_message", ... */
 size_t wire_dtype_bytes(wire_dtype dtype);

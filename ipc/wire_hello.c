@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { MODEL_BYTES_MAX = 384 }; /* one model, its name included */
+enum { MODEL_BYTES_MAX = 512 }; /* one model, its name included */
 
 static const wire_member hello_members[] = {
     WIRE_TEXT_OF(wire_hello, version),
@@ -33,30 +33,65 @@ static const wire_member model_members[] = {
     WIRE_REAL_OF(wire_model, half_life, false),
     WIRE_REAL_OF(wire_model, threshold, true),
     WIRE_UINT_OF(wire_model, min_fill),
+    {"has_tables", WIRE_MAP_BOOL, offsetof(wire_model, has_tables), 0, true},
+    WIRE_REAL_OF(wire_model, false_alarms, true),
+    WIRE_REAL_OF(wire_model, evidence_threshold, true),
 };
 
+static const char *const outputs[] = {"soft", "hard"};
+static const char *const modes[] = {
+    [WIRE_ENFORCE] = "enforce", [WIRE_SHADOW] = "shadow", [WIRE_OFF] = "off"};
+static const char *const actions[] = {
+    [WIRE_ACT_POISON] = "poison", [WIRE_ACT_LABEL_ONLY] = "label_only", [WIRE_ACT_FLAG] = "flag"};
+
+/* Which of the `count` words came; none came is the first. */
+static wire_code choose(size_t *chosen, const msgpack_object *word, const char *name,
+                        const char *const *words, size_t count, char *text) {
+    *chosen = 0;
+    while (word != NULL && *chosen < count && !wire_map_str_is(word, words[*chosen])) {
+        (*chosen)++;
+    }
+    if (*chosen == count) {
+        return wire_refuse(text, WIRE_BAD_MESSAGE, "reply: %s: expected %s%s%s or %s", name,
+                           words[0], count > 2 ? ", " : "", count > 2 ? words[1] : "",
+                           words[count - 1]);
+    }
+    return WIRE_OK;
+}
+
+static wire_code decode_words(wire_model *model, const msgpack_object *object, char *text) {
+    enum { THRESHOLD, OUTPUT, MODE, ACTION, WORDS };
+    static const wire_map_key wanted[WORDS] = {[THRESHOLD] = {"threshold", WIRE_MAP_NUMBER},
+                                               [OUTPUT] = {"output", WIRE_MAP_STR},
+                                               [MODE] = {"mode", WIRE_MAP_STR},
+                                               [ACTION] = {"action", WIRE_MAP_STR}};
+    const msgpack_object *found[WORDS];
+    size_t output, mode, action;
+    wire_code code = wire_map_pick(found, wanted, WORDS, &object->via.map, text);
+    if (code == WIRE_OK && found[OUTPUT] == NULL) {
+        return wire_reply_lacks(text, "output");
+    }
+    if (code != WIRE_OK ||
+        (code = choose(&output, found[OUTPUT], "output", outputs, 2, text)) != WIRE_OK ||
+        (code = choose(&mode, found[MODE], "mode", modes, 3, text)) != WIRE_OK ||
+        (code = choose(&action, found[ACTION], "action", actions, 3, text)) != WIRE_OK) {
+        return code;
+    }
+    model->has_threshold = found[THRESHOLD] != NULL;
+    model->hard_label = output == 1;
+    model->mode = (wire_mode)mode;
+    model->action = (wire_action)action;
+    return WIRE_OK;
+}
+
 static wire_code decode_model(wire_model *model, const msgpack_object *object, char *text) {
-    static const wire_map_key extra[] = {{"threshold", WIRE_MAP_NUMBER}, {"output", WIRE_MAP_STR}};
-    const msgpack_object *found[2];
     if (object->type != MSGPACK_OBJECT_MAP) {
         return wire_refuse(text, WIRE_BAD_MESSAGE, "reply: models: expected maps, came %s",
                            wire_map_type_name(object));
     }
     wire_code code = wire_members_load(
         model, model_members, sizeof model_members / sizeof model_members[0], object, text);
-    if (code != WIRE_OK ||
-        (code = wire_map_pick(found, extra, 2, &object->via.map, text)) != WIRE_OK) {
-        return code;
-    }
-    model->has_threshold = found[0] != NULL;
-    if (found[1] == NULL) {
-        return wire_reply_lacks(text, "output");
-    }
-    model->hard_label = wire_map_str_is(found[1], "hard");
-    if (!model->hard_label && !wire_map_str_is(found[1], "soft")) {
-        return wire_refuse(text, WIRE_BAD_MESSAGE, "reply: output: expected soft or hard");
-    }
-    return WIRE_OK;
+    return code != WIRE_OK ? code : decode_words(model, object, text);
 }
 
 wire_code wire_hello_decode(wire_hello *hello, const msgpack_object *root,
@@ -91,7 +126,9 @@ wire_code wire_hello_decode(wire_hello *hello, const msgpack_object *root,
 }
 
 static void put_model(wire_writer *w, const wire_model *model) {
-    msgpack_pack_map(&w->packer, 9u + model->has_threshold);
+    bool has_alarms = model->false_alarms > 0;
+    bool has_evidence = model->evidence_threshold > 0;
+    msgpack_pack_map(&w->packer, 12u + model->has_threshold + has_alarms + has_evidence);
     wire_put_word(w, "name", model->name);
     wire_put_uint(w, "dim", model->dim);
     wire_put_uint(w, "classes", model->classes);
@@ -103,7 +140,16 @@ static void put_model(wire_writer *w, const wire_model *model) {
         wire_put_real(w, "threshold", model->threshold);
     }
     wire_put_uint(w, "min_fill", model->min_fill);
-    wire_put_word(w, "output", model->hard_label ? "hard" : "soft");
+    wire_put_word(w, "output", outputs[model->hard_label]);
+    wire_put_word(w, "mode", modes[model->mode]);
+    wire_put_word(w, "action", actions[model->action]);
+    wire_put_bool(w, "has_tables", model->has_tables);
+    if (has_alarms) {
+        wire_put_real(w, "false_alarms", model->false_alarms);
+    }
+    if (has_evidence) {
+        wire_put_real(w, "evidence_threshold", model->evidence_threshold);
+    }
 }
 
 int wire_encode_hello(nng_msg *message, const wire_hello *hello) {

@@ -3,10 +3,11 @@
  */
 #include "wire_members.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-enum { MEMBERS_MAX = 16 };
+enum { MEMBERS_MAX = 24 };
 
 static wire_code store_text(void *into, const wire_member *m, const msgpack_object *value,
                             char *text) {
@@ -44,6 +45,7 @@ static wire_code store_real(void *into, const wire_member *m, const msgpack_obje
 
 wire_code wire_members_load(void *into, const wire_member *members, size_t count,
                             const msgpack_object *object, char text[WIRE_TEXT_MAX]) {
+    assert(count <= MEMBERS_MAX);
     wire_map_key wanted[MEMBERS_MAX] = {{0}};
     const msgpack_object *found[MEMBERS_MAX];
     for (size_t i = 0; i < count; i++) {
@@ -66,4 +68,50 @@ wire_code wire_members_load(void *into, const wire_member *members, size_t count
         }
     }
     return code;
+}
+
+static double real_of(const void *from, const wire_member *m) {
+    double real;
+    memcpy(&real, (const char *)from + m->offset, sizeof real);
+    return real;
+}
+
+static bool left_out(const void *from, const wire_member *m) {
+    return m->type == WIRE_MAP_NUMBER && isnan(real_of(from, m));
+}
+
+size_t wire_members_pairs(const void *from, const wire_member *members, size_t count) {
+    size_t pairs = 0;
+    for (size_t i = 0; i < count; i++) {
+        pairs += !left_out(from, &members[i]);
+    }
+    return pairs;
+}
+
+void wire_members_put(wire_writer *w, const void *from, const wire_member *members, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const wire_member *m = &members[i];
+        if (m->type == WIRE_MAP_UINT) {
+            uint64_t value;
+            memcpy(&value, (const char *)from + m->offset, sizeof value);
+            wire_put_uint(w, m->name, value);
+        } else if (!left_out(from, m)) {
+            wire_put_real(w, m->name, real_of(from, m));
+        }
+    }
+}
+
+void wire_members_put_map(wire_writer *w, const void *from, const wire_member *members,
+                          size_t count) {
+    msgpack_pack_map(&w->packer, wire_members_pairs(from, members, count));
+    wire_members_put(w, from, members, count);
+}
+
+void wire_members_unknown(void *into, const wire_member *members, size_t count) {
+    static const double unknown = NAN;
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].type == WIRE_MAP_NUMBER) {
+            memcpy((char *)into + members[i].offset, &unknown, sizeof unknown);
+        }
+    }
 }

@@ -28,4 +28,13 @@ typedef struct {
 wire_code wire_members_load(void *into, const wire_member *members, size_t count,
                             const msgpack_object *object, char text[WIRE_TEXT_MAX]);
 
+/* Writes a map of its own, or its pairs alone, from uint and number members. A number that is NaN
+ * is left out, for NaN is how a struct says that it does not know. */
+void wire_members_put_map(wire_writer *w, const void *from, const wire_member *members,
+                          size_t count);
+void wire_members_put(wire_writer *w, const void *from, const wire_member *members, size_t count);
+size_t wire_members_pairs(const void *from, const wire_member *members, size_t count);
+/* Makes every number NaN. */
+void wire_members_unknown(void *into, const wire_member *members, size_t count);
+
 #endif

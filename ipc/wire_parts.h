@@ -80,6 +80,11 @@ wire_code wire_values_check(const unsigned char *embeddings, size_t rows, size_t
 wire_code wire_hello_decode(wire_hello *hello, const msgpack_object *root,
                             char text[WIRE_TEXT_MAX]);
 
+/* Fills *explanation, which is zeroed, from explain's reply where the account is known: WIRE_OK or
+ * WIRE_BAD_MESSAGE. */
+wire_code wire_explanation_decode(wire_explanation *explanation, const msgpack_object *root,
+                                  char text[WIRE_TEXT_MAX]);
+
 /* A reply lacks a key it must have: WIRE_BAD_MESSAGE. */
 wire_code wire_reply_lacks(char text[WIRE_TEXT_MAX], const char *key);
 

@@ -1,5 +1,6 @@
 /*
- * wire_reply.c - the daemon's reply as the client takes it; hello's is wire_hello.c. The daemon's
+ * wire_reply.c - the daemon's reply as the client takes it; hello's is wire_hello.c, explain's
+ * wire_explain.c. The daemon's
  * bytes are trusted no more than a client's: every length, row and decision is checked before the
  * caller may index with it.
  */
@@ -8,7 +9,7 @@
 #include <string.h>
 
 enum {
-    REPLY_VALUES_MAX = 4096, /* hello with WIRE_MODELS_MAX models holds about 1,400 */
+    REPLY_VALUES_MAX = 4096, /* hello with WIRE_MODELS_MAX models holds about 1,900 */
     REPLY_ZONE_BYTES = 4096,
 };
 
@@ -180,8 +181,27 @@ static wire_code decode_scores(decoding *d, size_t rows, const msgpack_object *r
     return decode_poison(d);
 }
 
-static wire_code decode_root(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
-                             const msgpack_object *root) {
+/* What a reply answers, and where it goes. */
+typedef struct {
+    wire_op op;
+    size_t rows;
+    wire_hello *hello; /* may be NULL, as the next */
+    wire_explanation *explanation;
+} question;
+
+/* A forget's or an explain's. */
+static wire_code decode_known(decoding *d, const question *q, const msgpack_object *root) {
+    if (d->found[KEY_KNOWN] == NULL) {
+        return wire_reply_lacks(d->reply->text, "known");
+    }
+    d->reply->known = d->found[KEY_KNOWN]->via.boolean;
+    if (!d->reply->known || q->explanation == NULL) {
+        return WIRE_OK;
+    }
+    return wire_explanation_decode(q->explanation, root, d->reply->text);
+}
+
+static wire_code decode_root(wire_reply *reply, const question *q, const msgpack_object *root) {
     decoding d = {.reply = reply};
     wire_code code;
     if ((code = wire_map_pick(d.found, keys, KEYS, &root->via.map, reply->text)) != WIRE_OK ||
@@ -198,23 +218,21 @@ static wire_code decode_root(wire_reply *reply, wire_hello *hello, wire_op op, s
     if (!wire_map_str_is(status, "ok")) {
         return wire_refuse(reply->text, WIRE_BAD_MESSAGE, "reply: status: expected ok or error");
     }
-    if (op == WIRE_SCORE) {
-        return decode_scores(&d, rows, root);
-    }
-    if (op == WIRE_HELLO && hello != NULL) {
-        return wire_hello_decode(hello, root, reply->text);
-    }
-    if (op == WIRE_FORGET) {
-        if (d.found[KEY_KNOWN] == NULL) {
-            return wire_reply_lacks(reply->text, "known");
-        }
-        reply->known = d.found[KEY_KNOWN]->via.boolean;
+    switch (q->op) {
+    case WIRE_SCORE:
+        return decode_scores(&d, q->rows, root);
+    case WIRE_HELLO:
+        return q->hello != NULL ? wire_hello_decode(q->hello, root, reply->text) : WIRE_OK;
+    case WIRE_FORGET:
+    case WIRE_EXPLAIN:
+        return decode_known(&d, q, root);
+    case WIRE_PING:
+        break;
     }
     return WIRE_OK;
 }
 
-wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
-                            const void *message, size_t bytes) {
+static wire_code decode(wire_reply *reply, const question *q, const void *message, size_t bytes) {
     memset(reply, 0, sizeof *reply);
     msgpack_zone zone;
     if (!msgpack_zone_init(&zone, REPLY_ZONE_BYTES)) {
@@ -224,11 +242,23 @@ wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, si
     wire_code code =
         wire_map_unpack(&root.via.map, &zone, REPLY_VALUES_MAX, message, bytes, reply->text);
     if (code == WIRE_OK) {
-        code = decode_root(reply, hello, op, rows, &root);
+        code = decode_root(reply, q, &root);
     }
     msgpack_zone_destroy(&zone);
     if (code != WIRE_OK && code != WIRE_INTERNAL) {
         code = WIRE_BAD_MESSAGE; /* too many values is the daemon's fault, not a refusal of ours */
     }
     return code;
+}
+
+wire_code wire_decode_reply(wire_reply *reply, wire_hello *hello, wire_op op, size_t rows,
+                            const void *message, size_t bytes) {
+    return decode(reply, &(question){.op = op, .rows = rows, .hello = hello}, message, bytes);
+}
+
+wire_code wire_decode_explanation(wire_reply *reply, wire_explanation *explanation,
+                                  const void *message, size_t bytes) {
+    memset(explanation, 0, sizeof *explanation);
+    return decode(reply, &(question){.op = WIRE_EXPLAIN, .explanation = explanation}, message,
+                  bytes);
 }

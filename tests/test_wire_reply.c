@@ -55,6 +55,29 @@ static nng_msg *score_reply(bool memory, bool hard, size_t count, bool degraded)
     return message;
 }
 
+/* Every column there is. */
+static nng_msg *detailed_reply(void) {
+    nng_msg *message = message_open();
+    wire_scores answer = {.model = "resnet",
+                          .rows = ROWS,
+                          .scores = scores,
+                          .memory_scores = scores,
+                          .excess = scores,
+                          .decisions = decisions,
+                          .verdicts = decisions,
+                          .fill = fill,
+                          .memory_excess = scores,
+                          .evidence = scores,
+                          .group_scores = scores,
+                          .group_excess = scores,
+                          .group_evidence = scores,
+                          .group_verdicts = decisions,
+                          .reasons = decisions,
+                          .pad_bytes = 5};
+    cr_assert_eq(wire_encode_scores(message, &answer), 0);
+    return message;
+}
+
 static nng_msg *hello_reply(wire_hello *hello, size_t models) {
     *hello = (wire_hello){
         .version = "0.1.0",
@@ -81,6 +104,11 @@ static nng_msg *hello_reply(wire_hello *hello, size_t models) {
             .threshold = i % 2 ? -1.25 : 0,
             .min_fill = 8,
             .hard_label = i % 3 == 0,
+            .mode = (wire_mode)(i % 3),
+            .action = (wire_action)((i + 1) % 3),
+            .has_tables = i % 2,
+            .false_alarms = i % 2 ? 0.01 : 0,
+            .evidence_threshold = i % 3 ? 40 : 0,
         };
         memset(hello->model[i].name, 'm', 1 + i * 2);
     }
@@ -129,9 +157,39 @@ Test(wire_reply, hello_comes_back_whole_with_as_many_models_as_there_may_be) {
                       b->half_life == 6.5 && a->has_threshold == b->has_threshold &&
                       a->threshold == b->threshold && b->min_fill == 8 &&
                       a->hard_label == b->hard_label);
+            cr_assert(a->mode == b->mode && a->action == b->action &&
+                      a->has_tables == b->has_tables && a->false_alarms == b->false_alarms &&
+                      a->evidence_threshold == b->evidence_threshold);
         }
         nng_msg_free(message);
     }
+}
+
+/* The daemon of before modes and actions, which poisoned whom it flagged. */
+Test(wire_reply, a_hello_without_mode_and_action_enforces_by_poison) {
+    static wire_hello sent, came;
+    static buffer b;
+    wire_reply reply;
+    nng_msg *message = hello_reply(&sent, 3);
+    size_t length = nng_msg_len(message);
+    put(&b, nng_msg_body(message), length);
+    for (size_t i = 0; i < 3; i++) {
+        char *mode = memmem(b.bytes, length, "\xa4mode", 5);
+        char *action = memmem(b.bytes, length,
+                              "\xa6"
+                              "action",
+                              7);
+        mode[1] = action[1] = 'x'; /* keys that nobody knows */
+    }
+    cr_assert_eq(wire_decode_reply(&reply, &came, WIRE_HELLO, 0, b.bytes, length), WIRE_OK, "%s",
+                 reply.text);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert(came.model[i].mode == WIRE_ENFORCE && came.model[i].action == WIRE_ACT_POISON);
+    }
+    *(char *)memmem(nng_msg_body(message), length, "enforce", 7) = 'x';
+    cr_assert_eq(decode(&reply, &came, WIRE_HELLO, 0, message), WIRE_BAD_MESSAGE);
+    cr_assert(strstr(reply.text, "mode: expected enforce, shadow or off"), "%s", reply.text);
+    nng_msg_free(message);
 }
 
 Test(wire_reply, pong_forgotten_and_every_error_come_back) {
@@ -357,6 +415,11 @@ static void check_line(const char *text, bool refused) {
     }
 }
 
+static void check_explanation(const wire_explanation *e) {
+    cr_assert(e->classes <= WIRE_EXPLAIN_CLASSES_MAX && e->windows <= WIRE_EXPLAIN_HISTORY_MAX);
+    cr_assert(e->verdict <= WIRE_UNDECIDED && e->reason <= WIRE_ALLOWED);
+}
+
 typedef struct {
     wire_scratch *scratch;
     size_t taken;
@@ -387,13 +450,20 @@ static void try_bytes(tally *t, const unsigned char *bytes, size_t length) {
             taken = true;
         }
     }
+    static wire_explanation explanation;
+    wire_reply reply;
+    code = wire_decode_explanation(&reply, &explanation, copy, length);
+    check_line(reply.text, code != WIRE_OK);
+    if (code == WIRE_OK) {
+        check_explanation(&explanation);
+    }
     t->taken += taken;
     t->refused += !taken;
     free(copy);
 }
 
 /* The messages that are broken: each op's request and each reply. */
-enum { SEEDS = 8 };
+enum { SEEDS = 10 };
 
 static void make_seeds(nng_msg *seeds[SEEDS]) {
     static const char *const accounts[ROWS] = {"a", "bb", "\xc3\xa9", "a"};
@@ -425,6 +495,10 @@ static void make_seeds(nng_msg *seeds[SEEDS]) {
     cr_assert_eq(wire_encode_error(seeds[6], WIRE_BAD_CLASS, "some text"), 0);
     seeds[7] = message_open();
     cr_assert_eq(wire_encode_forgotten(seeds[7], true), 0);
+    seeds[8] = message_open();
+    static const wire_explanation explanation = {.classes = 2, .windows = 3};
+    cr_assert_eq(wire_encode_explanation(seeds[8], true, &explanation), 0);
+    seeds[9] = detailed_reply();
 }
 
 /* One to four changes: a byte set, a bit turned, a piece cut out, doubled or moved, the end lost.
