@@ -31,6 +31,8 @@ extern "C" {
 #define ADDER_TIMEOUT_MS_DEFAULT 5000
 #define ADDER_ACCOUNT_BYTES_MAX 128
 #define ADDER_MODELS_MAX 64
+#define ADDER_EXPLAIN_CLASSES_MAX 32
+#define ADDER_EXPLAIN_HISTORY_MAX 64
 #define ADDER_CONNECTIONS_MAX 64
 
 typedef enum {
@@ -55,7 +57,24 @@ typedef enum {
 } adder_status;
 
 typedef enum { ADDER_F32, ADDER_F16, ADDER_BF16 } adder_dtype;
-typedef enum { ADDER_ALLOW, ADDER_POISON, ADDER_WARMING } adder_decision;
+/* What to return for a row: the model's answer (allow, warming), a replacement, the label alone. */
+typedef enum { ADDER_ALLOW, ADDER_POISON, ADDER_WARMING, ADDER_LABEL_ONLY } adder_decision;
+/* What Adder believes of a row's account, also where it only watches. */
+typedef enum { ADDER_CLEAN, ADDER_FLAGGED, ADDER_UNDECIDED } adder_verdict;
+/* What flagged it: its rows' evidence, its window, its memory, its group; or an operator's list. */
+typedef enum {
+    ADDER_NO_REASON,
+    ADDER_BY_ROWS,
+    ADDER_BY_WINDOW,
+    ADDER_BY_MEMORY,
+    ADDER_BY_GROUP,
+    ADDER_DENIED,
+    ADDER_ALLOWED,
+} adder_reason;
+/* Shadow: verdicts are reached and nothing is done about them. */
+typedef enum { ADDER_ENFORCE, ADDER_SHADOW, ADDER_OFF } adder_mode;
+/* What is done with the rows of a flagged account. */
+typedef enum { ADDER_ACT_POISON, ADDER_ACT_LABEL_ONLY, ADDER_ACT_FLAG } adder_action;
 
 typedef struct {
     char text[256]; /* one line: which field, what was expected, what came */
@@ -77,9 +96,12 @@ typedef struct {
     const void *embeddings;      /* [N, dim], row-major, C-contiguous */
     const char *model;           /* NULL when the daemon serves one */
     bool want_poison;            /* ask for replacement outputs */
+    const char *const *groups;   /* NULL, or [N]: 1..128 bytes, or NULL where a row has none */
+    bool want_detail;            /* ask for the reply's detail */
 } adder_rows;
 
-/* One answer; arrays of `count` rows. Score and fill are those of the row's observation. */
+/* One answer; arrays of `count` rows, NULL when they did not come. Scores, excesses and fill are
+ * those of the row's observation; excesses are standard deviations above honest rows. */
 typedef struct {
     size_t count;
     const float *scores;
@@ -92,6 +114,16 @@ typedef struct {
     const float *poison;           /* [K, classes] probabilities to return instead, or NULL */
     const uint32_t *poison_labels; /* [K] labels to return instead, or NULL */
     bool degraded;                 /* the daemon lost its accelerator */
+    const float *excess;           /* NULL without benign tables */
+    const uint8_t *verdicts;       /* adder_verdict */
+    /* With want_detail; the groups' where rows have groups. */
+    const float *memory_excess;
+    const float *evidence; /* the account's over what flags it: from 1 on it is flagged */
+    const float *group_scores;
+    const float *group_excess;
+    const float *group_evidence;
+    const uint8_t *group_verdicts; /* adder_verdict */
+    const uint8_t *reasons;        /* adder_reason */
 } adder_reply;
 
 typedef struct {
@@ -101,7 +133,63 @@ typedef struct {
     bool has_threshold;
     double threshold;
     bool hard_label;
+    adder_mode mode;
+    adder_action action;
+    bool has_tables;           /* benign tables, thus excesses */
+    double false_alarms;       /* per account and 10,000 queries; 0: not known */
+    double evidence_threshold; /* what evidence flags at, in its own units; 0: not known */
 } adder_model;
+
+/* What one class of an account's window has to do with its score. NaN, here and in the two structs
+ * below: not known. */
+typedef struct {
+    uint64_t class_id;
+    uint64_t n;          /* rows of it in the window */
+    double contribution; /* to the score: (n / fill) d2 */
+    double d2;           /* squared Frechet distance = mean_part + covariance_part */
+    double mean_part;
+    double covariance_part;
+    double benign_mean; /* of d2 over n honest rows */
+    double benign_sd;
+    double excess; /* (d2 - benign_mean) / benign_sd */
+} adder_explained_class;
+
+/* One scored window of an account's past. */
+typedef struct {
+    uint64_t query; /* the account's query that it ended with, from 1 */
+    double score;
+    double excess;
+    double evidence;
+    adder_verdict verdict;
+} adder_explained_window;
+
+/* Why an account or a group has its verdict. A query is a row. */
+typedef struct {
+    bool is_group;
+    adder_verdict verdict;
+    adder_reason reason;
+    double score; /* of the last window, as the next */
+    double excess;
+    double memory_score;
+    double memory_excess;
+    uint64_t fill; /* rows in the window now */
+    uint64_t window;
+    uint64_t queries;          /* seen */
+    uint64_t first_flagged_at; /* query; 0: never */
+    uint64_t flagged_at;       /* query of the present flag; 0: not flagged */
+    uint64_t clean_run;        /* queries since it last looked malicious */
+    uint64_t release_after;    /* a clean_run of so many lifts the flag; 0: none does */
+    double evidence;           /* over what flags it: from 1 on it is flagged */
+    double evidence_rows;
+    double evidence_window;
+    double evidence_memory;
+    double threshold;        /* what evidence flags at, in its own units */
+    double window_threshold; /* what a window's score flags at */
+    size_t classes;
+    adder_explained_class by_class[ADDER_EXPLAIN_CLASSES_MAX]; /* largest contribution first */
+    size_t windows;
+    adder_explained_window history[ADDER_EXPLAIN_HISTORY_MAX]; /* oldest first */
+} adder_explanation;
 
 typedef struct {
     char version[32];
@@ -130,6 +218,14 @@ adder_status adder_ping(adder_client *client, adder_error *error);
 /* Drops an account's window and memory. *known (may be NULL): whether there was one. */
 adder_status adder_forget(adder_client *client, const char *account, bool *known,
                           adder_error *error);
+/* The same for a group. */
+adder_status adder_forget_group(adder_client *client, const char *group, bool *known,
+                                adder_error *error);
+/* Why the account, or the group, called `name` has its verdict. For operators, never for end users.
+ * *explanation is the caller's to free; it is NULL on ADDER_OK too when nobody is called so. */
+adder_status adder_explain(adder_client *client, const char *name, bool is_group,
+                           adder_explanation **explanation, adder_error *error);
+void adder_explanation_free(adder_explanation *explanation); /* NULL is allowed */
 
 /* A few words for a status; never NULL. */
 const char *adder_status_text(adder_status status);

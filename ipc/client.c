@@ -1,6 +1,6 @@
 /*
  * client.c - libadder's connections and one exchange over one of them. What is asked is
- * client_ops.c's.
+ * client_ops.c's and client_accounts.c's.
  *
  * Calls that run at the same time each have a REQ socket, thus a connection, of their own. One
  * connection could carry them all; but when a client dies that has several requests on one, a
@@ -207,8 +207,12 @@ static adder_status encode(client_exchange *x, adder_error *error) {
 }
 
 static adder_status decode(client_exchange *x, adder_error *error) {
-    wire_code code = wire_decode_reply(&x->reply, x->hello, x->request.op, x->request.rows,
-                                       nng_msg_body(x->message), nng_msg_len(x->message));
+    const void *body = nng_msg_body(x->message);
+    size_t bytes = nng_msg_len(x->message);
+    wire_code code =
+        x->explanation != NULL
+            ? wire_decode_explanation(&x->reply, x->explanation, body, bytes)
+            : wire_decode_reply(&x->reply, x->hello, x->request.op, x->request.rows, body, bytes);
     if (code != WIRE_OK) {
         return client_fail(error, code == WIRE_INTERNAL ? ADDER_NO_MEMORY : ADDER_BAD_REPLY, "%s",
                            x->reply.text);

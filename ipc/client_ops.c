@@ -1,6 +1,6 @@
 /*
- * client_ops.c - what can be asked: score, hello, ping, forget. Arguments are checked before
- * anything is sent.
+ * client_ops.c - what can be asked: score, hello, ping. What is asked about one account is
+ * client_accounts.c's. Arguments are checked before anything is sent.
  *
  * A message longer than the daemon takes makes it drop the connection, whereupon REQ sends the
  * message again, for ever. So the first score asks hello for the limits and such messages are
@@ -15,8 +15,13 @@
 static_assert((int)ADDER_BAD_MESSAGE == (int)WIRE_BAD_MESSAGE &&
                   (int)ADDER_INTERNAL == (int)WIRE_INTERNAL,
               "the daemon's refusals are statuses");
-static_assert((int)ADDER_BF16 == (int)WIRE_BF16 && (int)ADDER_WARMING == (int)WIRE_WARMING,
+static_assert((int)ADDER_BF16 == (int)WIRE_BF16 && (int)ADDER_LABEL_ONLY == (int)WIRE_LABEL_ONLY,
               "dtypes and decisions are the wire's");
+static_assert((int)ADDER_UNDECIDED == (int)WIRE_UNDECIDED &&
+                  (int)ADDER_ALLOWED == (int)WIRE_ALLOWED,
+              "verdicts and reasons are the wire's");
+static_assert((int)ADDER_OFF == (int)WIRE_OFF && (int)ADDER_ACT_FLAG == (int)WIRE_ACT_FLAG,
+              "modes and actions are the wire's");
 static_assert(ADDER_ACCOUNT_BYTES_MAX == WIRE_ACCOUNT_BYTES_MAX, "one limit, two names");
 static_assert(ADDER_MODELS_MAX == WIRE_MODELS_MAX, "one limit, two names");
 static_assert(sizeof((adder_error){0}.text) >= WIRE_TEXT_MAX, "a wire text fits an error");
@@ -38,17 +43,27 @@ static adder_status ask_hello(adder_client *client, nng_time deadline, wire_hell
     return status;
 }
 
-static adder_status check_account(const char *account, size_t row, adder_error *error) {
-    size_t length = account != NULL ? strnlen(account, ADDER_ACCOUNT_BYTES_MAX + 1) : 0;
+adder_status client_check_name(const char *name, const char *what, size_t row, adder_error *error) {
+    size_t length = name != NULL ? strnlen(name, ADDER_ACCOUNT_BYTES_MAX + 1) : 0;
     if (length == 0 || length > ADDER_ACCOUNT_BYTES_MAX) {
-        return client_fail(error, ADDER_BAD_REQUEST,
-                           "accounts[%zu]: expected 1 to %d bytes, came %s", row,
-                           ADDER_ACCOUNT_BYTES_MAX,
-                           account == NULL ? "NULL"
-                           : length == 0   ? "an empty one"
-                                           : "more");
+        return client_fail(error, ADDER_BAD_REQUEST, "%s[%zu]: expected 1 to %d bytes, came %s",
+                           what, row, ADDER_ACCOUNT_BYTES_MAX,
+                           name == NULL  ? "NULL"
+                           : length == 0 ? "an empty one"
+                                         : "more");
     }
     return ADDER_OK;
+}
+
+static adder_status check_names(const adder_rows *rows, adder_error *error) {
+    adder_status status = ADDER_OK;
+    for (size_t i = 0; status == ADDER_OK && i < rows->count; i++) {
+        status = client_check_name(rows->accounts[i], "accounts", i, error);
+        if (status == ADDER_OK && rows->groups != NULL && rows->groups[i] != NULL) {
+            status = client_check_name(rows->groups[i], "groups", i, error);
+        }
+    }
+    return status;
 }
 
 static adder_status check_rows(const adder_rows *rows, adder_error *error) {
@@ -74,15 +89,10 @@ static adder_status check_rows(const adder_rows *rows, adder_error *error) {
         return client_fail(error, ADDER_TOO_LARGE, "rows: count %zu x dim %zu is too large",
                            rows->count, rows->dim);
     }
-    adder_status status = ADDER_OK;
-    for (size_t i = 0; status == ADDER_OK && i < rows->count; i++) {
-        status = check_account(rows->accounts[i], i, error);
-    }
-    return status;
+    return check_names(rows, error);
 }
 
-/* Room for an array behind the reply: all have a multiple of 4 bytes but the decisions, which come
- * last. */
+/* Room for an array behind the reply. */
 static void *place(unsigned char **at, const unsigned char *bytes, size_t length) {
     if (bytes == NULL) {
         return NULL;
@@ -93,13 +103,35 @@ static void *place(unsigned char **at, const unsigned char *bytes, size_t length
     return array;
 }
 
-/* Copies out of the message, where the arrays are unaligned. Lengths are bounded by it. */
-static adder_reply *reply_open(const wire_reply *from) {
+/* Arrays of 4 bytes a value: these come first behind the reply, where all are aligned. */
+static void place_words(unsigned char **at, adder_reply *reply, const wire_reply *from) {
     size_t column = from->rows * sizeof(float);
     size_t poison_column = from->poison_rows_count * sizeof(uint32_t);
-    size_t bytes = sizeof(adder_reply) + 3 * column + from->rows + 2 * poison_column +
-                   poison_column * from->classes;
-    adder_reply *reply = malloc(bytes);
+    reply->scores = place(at, from->scores, column);
+    reply->memory_scores = place(at, from->memory_scores, column);
+    reply->fill = place(at, from->fill, column);
+    reply->excess = place(at, from->excess, column);
+    reply->memory_excess = place(at, from->memory_excess, column);
+    reply->evidence = place(at, from->evidence, column);
+    reply->group_scores = place(at, from->group_scores, column);
+    reply->group_excess = place(at, from->group_excess, column);
+    reply->group_evidence = place(at, from->group_evidence, column);
+    reply->poison_rows = place(at, from->poison_rows, poison_column);
+    reply->poison_labels = place(at, from->poison_labels, poison_column);
+    reply->poison = place(at, from->poison, poison_column * from->classes);
+}
+
+static void place_bytes(unsigned char **at, adder_reply *reply, const wire_reply *from) {
+    reply->decisions = place(at, from->decisions, from->rows);
+    reply->verdicts = place(at, from->verdicts, from->rows);
+    reply->group_verdicts = place(at, from->group_verdicts, from->rows);
+    reply->reasons = place(at, from->reasons, from->rows);
+}
+
+/* Copies out of the message, where the arrays are unaligned. Its length, which bounds all of
+ * theirs together, is room enough. */
+static adder_reply *reply_open(const wire_reply *from, size_t message_bytes) {
+    adder_reply *reply = malloc(sizeof *reply + message_bytes);
     if (reply == NULL) {
         return NULL;
     }
@@ -110,13 +142,8 @@ static adder_reply *reply_open(const wire_reply *from) {
         .classes = from->classes,
         .degraded = from->degraded,
     };
-    reply->scores = place(&at, from->scores, column);
-    reply->memory_scores = place(&at, from->memory_scores, column);
-    reply->fill = place(&at, from->fill, column);
-    reply->poison_rows = place(&at, from->poison_rows, poison_column);
-    reply->poison_labels = place(&at, from->poison_labels, poison_column);
-    reply->poison = place(&at, from->poison, poison_column * from->classes);
-    reply->decisions = place(&at, from->decisions, from->rows);
+    place_words(&at, reply, from);
+    place_bytes(&at, reply, from);
     return reply;
 }
 
@@ -151,11 +178,13 @@ static wire_outgoing request_of(adder_client *client, const adder_rows *rows) {
         .model = rows->model,
         .rows = rows->count,
         .accounts = rows->accounts,
+        .groups = rows->groups,
         .classes = rows->classes,
         .dtype = (wire_dtype)rows->dtype,
         .dim = rows->dim,
         .embeddings = rows->embeddings,
         .want_poison = rows->want_poison,
+        .want_detail = rows->want_detail,
     };
 }
 
@@ -178,7 +207,7 @@ adder_status adder_score(adder_client *client, const adder_rows *rows, adder_rep
         atomic_store(&client->message_bytes_max, 0);
     }
     if (status == ADDER_OK) {
-        *reply = reply_open(&x.reply);
+        *reply = reply_open(&x.reply, nng_msg_len(x.message));
         nng_msg_free(x.message);
         if (*reply == NULL) {
             return client_fail(error, ADDER_NO_MEMORY, "no memory for a reply of %zu rows",
@@ -204,6 +233,11 @@ static void copy_model(adder_model *to, const wire_model *from) {
         .has_threshold = from->has_threshold,
         .threshold = from->threshold,
         .hard_label = from->hard_label,
+        .mode = (adder_mode)from->mode,
+        .action = (adder_action)from->action,
+        .has_tables = from->has_tables,
+        .false_alarms = from->false_alarms,
+        .evidence_threshold = from->evidence_threshold,
     };
     memcpy(to->name, from->name, sizeof to->name);
 }
@@ -247,31 +281,5 @@ adder_status adder_ping(adder_client *client, adder_error *error) {
     };
     adder_status status = client_ask(client, &x, error);
     nng_msg_free(x.message);
-    return status;
-}
-
-adder_status adder_forget(adder_client *client, const char *account, bool *known,
-                          adder_error *error) {
-    if (client == NULL) {
-        return client_fail(error, ADDER_BAD_REQUEST, "client: needed, came NULL");
-    }
-    adder_status status = check_account(account, 0, error);
-    if (status != ADDER_OK) {
-        return status;
-    }
-    client_exchange x = {
-        .request = {.op = WIRE_FORGET,
-                    .identified = true,
-                    .client = client->id,
-                    .seq = atomic_fetch_add(&client->seq, 1),
-                    .account = account},
-        .deadline = client_deadline(client),
-        .message_bytes_max = UINT64_MAX,
-    };
-    status = client_ask(client, &x, error);
-    nng_msg_free(x.message);
-    if (status == ADDER_OK && known != NULL) {
-        *known = x.reply.known;
-    }
     return status;
 }

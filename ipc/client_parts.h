@@ -36,13 +36,17 @@ typedef struct {
     nng_time deadline;
     uint64_t message_bytes_max; /* what the daemon takes; UINT64_MAX when it cannot matter */
     wire_reply reply;
-    wire_hello *hello; /* may be NULL */
-    nng_msg *message;  /* what reply points into */
+    wire_hello *hello;             /* may be NULL, as the next */
+    wire_explanation *explanation; /* of an explain */
+    nng_msg *message;              /* what reply points into */
 } client_exchange;
 
 /* Writes error's line, when there is an error, and returns status. */
 adder_status client_fail(adder_error *error, adder_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* An account's or a group's name: 1 to ADDER_ACCOUNT_BYTES_MAX bytes. `what` is how the caller
+ * knows it: "accounts". */
+adder_status client_check_name(const char *name, const char *what, size_t row, adder_error *error);
 nng_time client_deadline(const adder_client *client);
 /* Sends and waits. The caller frees x->message on ADDER_OK; otherwise it is NULL. */
 adder_status client_ask(adder_client *client, client_exchange *x, adder_error *error);
