@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@ static void work(stub_call *call) {
         call->scores[i] = (float)class + first;
         call->decisions[i] = (uint8_t)(class % 3);
         call->fill[i] = class;
+        call->group_scores[i] =
+            call->request.groups != NULL ? (float)call->request.groups[i].length : 0;
     }
 }
 
@@ -68,6 +71,31 @@ static int encode_hello(nng_msg *reply) {
     return wire_encode_hello(reply, &hello);
 }
 
+static int encode_explanation(nng_msg *reply, const wire_request *request) {
+    wire_explanation explanation = {.is_group = request->is_group,
+                                    .queries = request->account.length,
+                                    .excess = NAN,
+                                    .verdict = WIRE_FLAGGED,
+                                    .reason = WIRE_BY_MEMORY,
+                                    .classes = 2,
+                                    .by_class = {{.class_id = 7, .n = 1, .d2 = 0.5}, {.n = 2}},
+                                    .windows = 1,
+                                    .history = {{.query = 16, .score = 2.5, .verdict = 2}}};
+    return wire_encode_explanation(reply, request->account.length > 3, &explanation);
+}
+
+/* What it can make up: the decisions as verdicts and reasons too, the scores as the rest. */
+static void add_detail(wire_scores *scores, const stub_call *call) {
+    bool groups = call->request.groups != NULL;
+    scores->excess = scores->memory_excess = scores->evidence = call->scores;
+    scores->verdicts = scores->reasons = call->decisions;
+    scores->group_scores = groups ? call->group_scores : NULL;
+    scores->group_excess = groups ? call->scores : NULL;
+    scores->group_evidence = groups ? call->scores : NULL;
+    scores->group_verdicts = groups ? call->decisions : NULL;
+    scores->pad_bytes = 100;
+}
+
 static const float *poison_row(void *context, size_t k) {
     (void)k;
     return context;
@@ -88,7 +116,7 @@ static int encode(void *argument, server_call *call, nng_msg *reply) {
     case WIRE_FORGET:
         return wire_encode_forgotten(reply, mine->request.account.length > 3);
     case WIRE_EXPLAIN:
-        return wire_encode_error(reply, WIRE_BAD_REQUEST, "explain: not served here");
+        return encode_explanation(reply, &mine->request);
     case WIRE_SCORE:
         break;
     }
@@ -106,6 +134,9 @@ static int encode(void *argument, server_call *call, nng_msg *reply) {
                           .poison = poison_row,
                           .poison_context = outputs,
                           .degraded = poison};
+    if (mine->request.want_detail) {
+        add_detail(&scores, mine);
+    }
     return wire_encode_scores(reply, &scores);
 }
 

@@ -1,6 +1,8 @@
 /*
  * stub_host.h - a daemon's inside for the server's tests: it decodes with the wire, answers
- * score = class + first feature of the row, and gives scores from a thread of its own.
+ * score = class + first feature of the row and group score = bytes of the group's name, and gives
+ * scores from a thread of its own. It knows accounts and groups whose names are longer than 3
+ * bytes.
  */
 #ifndef ADDER_STUB_HOST_H
 #define ADDER_STUB_HOST_H
@@ -28,6 +30,7 @@ typedef struct {
     float scores[STUB_ROWS_MAX];
     uint8_t decisions[STUB_ROWS_MAX];
     uint32_t fill[STUB_ROWS_MAX];
+    float group_scores[STUB_ROWS_MAX];
 } stub_call;
 
 typedef struct {
