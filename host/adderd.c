@@ -55,6 +55,7 @@ static bool open_service(daemon_state *d, char *error) {
                                                                   .threshold = c->threshold,
                                                                   .fill_min = c->fill_min},
                                                        .hard_label = c->hard_label,
+                                                       .poison = c->poison,
                                                        .secret = c->secret_file ? secret : NULL},
                                     error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);

@@ -45,6 +45,7 @@ enum {
     KEY_THREADS,
     KEY_TF32,
     KEY_OUTPUT,
+    KEY_POISON,
     KEY_SECRET,
 };
 
@@ -59,6 +60,8 @@ static const struct argp_option options[] = {
     {"half-life", KEY_HALF_LIFE, "ROWS", 0, "of the memory; 0 never forgets", 2},
     {"output", KEY_OUTPUT, "KIND", 0, "poison is soft (probabilities, default) or hard (a label)",
      3},
+    {"poison", KEY_POISON, "KIND", 0,
+     "soft poison is plausible (as confident as a network, default) or random (the paper's)", 3},
     {"secret-file", KEY_SECRET, "FILE", 0, "32 bytes that key the poison (random at each start)",
      3},
     {"max-accounts", KEY_ACCOUNTS, "N", 0, "accounts held; the least recently used goes (16384)",
@@ -75,11 +78,13 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static bool parse_hard(struct argp_state *state, const char *text) {
-    if (strcmp(text, "soft") != 0 && strcmp(text, "hard") != 0) {
-        argp_error(state, "--output: expected soft or hard, came '%s'", text);
+/* Whether the flag's value is `other` and not `usual`. */
+static bool parse_choice(struct argp_state *state, const char *flag, const char *value,
+                         const char *usual, const char *other) {
+    if (strcmp(value, usual) != 0 && strcmp(value, other) != 0) {
+        argp_error(state, "--%s: expected %s or %s, came '%s'", flag, usual, other, value);
     }
-    return strcmp(text, "hard") == 0;
+    return strcmp(value, other) == 0;
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
@@ -136,7 +141,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         c->has_threshold = true;
         break;
     case KEY_OUTPUT:
-        c->hard_label = parse_hard(state, value);
+        c->hard_label = parse_choice(state, "output", value, "soft", "hard");
+        break;
+    case KEY_POISON:
+        c->poison = parse_choice(state, "poison", value, "plausible", "random") ? POISON_RANDOM
+                                                                                : POISON_PLAUSIBLE;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", value);

@@ -32,6 +32,7 @@ typedef struct {
     size_t connections_max;
     size_t threads;
     bool hard_label;
+    poison_kind poison;
 } config;
 
 /* Reads the command line; prints what is wrong and exits 2, or --help and exits 0, as argp does. */

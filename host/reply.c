@@ -3,6 +3,8 @@
  */
 #include "reply.h"
 
+#include <string.h>
+
 #include "policy.h"
 
 typedef struct {
@@ -13,10 +15,13 @@ typedef struct {
 static poison_query query_of(const reply_facts *facts, const request *r, size_t row) {
     size_t row_bytes = facts->limits->dim * wire_dtype_bytes(r->wire.dtype);
     const wire_text *account = &r->wire.accounts[row];
-    return (poison_query){.account = account->bytes,
+    poison_query query = {.account = account->bytes,
                           .account_bytes = account->length,
                           .row = r->wire.embeddings + row * row_bytes,
                           .row_bytes = row_bytes};
+    memcpy(&query.predicted, r->wire.classes + row * sizeof query.predicted,
+           sizeof query.predicted);
+    return query;
 }
 
 /* As wire_scores wants it: what replaces the k-th poisoned row, drawn when it is written. */

@@ -136,7 +136,7 @@ bool service_open(service **out, const service_options *options, char *error, si
     s->poison_rows_max = options->hard_label
                              ? SIZE_MAX
                              : SERVICE_POISON_BYTES_MAX / (sizeof(float) * statistics->classes);
-    poison_init(&s->reply.poison, options->secret);
+    poison_init(&s->reply.poison, options->poison, options->secret);
     crypto_shorthash_keygen(s->digest_key);
     if (!open_engine(s, error, error_bytes)) {
         service_close(s);

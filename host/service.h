@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "poison.h"
 #include "policy.h"
 #include "reference.h"
 #include "server.h"
@@ -42,6 +43,7 @@ typedef struct {
     size_t contexts;       /* requests at once */
     policy policy;
     bool hard_label;             /* poison with labels instead of probabilities */
+    poison_kind poison;          /* of the probabilities */
     const unsigned char *secret; /* [POISON_SECRET_BYTES], NULL: random */
 } service_options;
 
