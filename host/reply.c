@@ -24,24 +24,68 @@ static poison_query query_of(const reply_facts *facts, const request *r, size_t 
     return query;
 }
 
+static void draw_row(const poison_source *source, size_t row) {
+    request *r = source->request;
+    poison_query query = query_of(source->facts, r, row);
+    poison_probabilities(&source->facts->poison, &query, source->facts->limits->classes,
+                         r->probabilities);
+}
+
 /* As wire_scores wants it: what replaces the k-th poisoned row, drawn when it is written. */
 static const float *draw_probabilities(void *context, size_t k) {
     const poison_source *source = context;
-    request *r = source->request;
-    poison_query query = query_of(source->facts, r, r->poison_rows[k]);
-    poison_probabilities(&source->facts->poison, &query, source->facts->limits->classes,
-                         r->probabilities);
-    return r->probabilities;
+    draw_row(source, source->request->poison_rows[k]);
+    return source->request->probabilities;
+}
+
+static bool is_poisoned(const request *r, size_t row) {
+    return r->decisions[row] == POLICY_POISON;
+}
+
+/* For their time alone. */
+static void draw_unpoisoned(const poison_source *source) {
+    for (size_t i = 0; i < source->request->wire.rows; i++) {
+        if (!is_poisoned(source->request, i)) {
+            draw_row(source, i);
+        }
+    }
+}
+
+/* The label of a row that is not poisoned is overwritten by the next. */
+static void draw_labels(const reply_facts *facts, request *r) {
+    size_t count = 0;
+    for (size_t i = 0; i < r->wire.rows; i++) {
+        poison_query query = query_of(facts, r, i);
+        r->poison_labels[count] = poison_label(&facts->poison, &query, facts->limits->classes);
+        count += is_poisoned(r, i);
+    }
 }
 
 static size_t list_poison_rows(request *r) {
     size_t count = 0;
-    for (size_t i = 0; r->wire.want_poison && i < r->wire.rows; i++) {
-        if (r->decisions[i] == POLICY_POISON) {
+    for (size_t i = 0; i < r->wire.rows; i++) {
+        if (is_poisoned(r, i)) {
             r->poison_rows[count++] = (uint32_t)i;
         }
     }
     return count;
+}
+
+/* The source must outlive the encoding. */
+static void add_poison(wire_scores *scores, poison_source *source) {
+    const reply_facts *facts = source->facts;
+    request *r = source->request;
+    scores->poison_rows_count = list_poison_rows(r);
+    scores->poison_rows = r->poison_rows;
+    if (facts->hard_label) {
+        draw_labels(facts, r);
+        scores->poison_labels = r->poison_labels;
+    } else {
+        draw_unpoisoned(source);
+        scores->poison = draw_probabilities;
+        scores->poison_context = source;
+    }
+    scores->pad_bytes = wire_scores_pad(scores, r->wire.rows);
 }
 
 static int encode_scores(const reply_facts *facts, request *r, nng_msg *message) {
@@ -52,20 +96,11 @@ static int encode_scores(const reply_facts *facts, request *r, nng_msg *message)
                           .memory_scores = facts->has_memory ? r->memory_scores : NULL,
                           .decisions = r->decisions,
                           .fill = r->fill,
-                          .poison_rows_count = list_poison_rows(r),
-                          .poison_rows = r->poison_rows,
                           .classes = facts->limits->classes,
                           .degraded = r->degraded};
-    if (!facts->hard_label) {
-        scores.poison = draw_probabilities;
-        scores.poison_context = &source;
-        return wire_encode_scores(message, &scores);
+    if (r->wire.want_poison && facts->has_threshold) {
+        add_poison(&scores, &source);
     }
-    for (size_t k = 0; k < scores.poison_rows_count; k++) {
-        poison_query query = query_of(facts, r, r->poison_rows[k]);
-        r->poison_labels[k] = poison_label(&facts->poison, &query, facts->limits->classes);
-    }
-    scores.poison_labels = r->poison_labels;
     return wire_encode_scores(message, &scores);
 }
 

@@ -1,6 +1,10 @@
 /*
  * reply.h - from a request that has been carried out to the bytes of its reply, poison included.
  *
+ * Where poison is wanted, neither the length of the reply nor the time it takes tells how many rows
+ * are poisoned: poison is drawn for every row, that of the others thrown away, and a pad takes the
+ * room that it would have had. Without a threshold no row ever is, and there is nothing to hide.
+ *
  * Threads: any number at once, each with a request and a message of its own.
  */
 #ifndef ADDER_REPLY_H
@@ -15,6 +19,7 @@ typedef struct {
     const wire_limits *limits;
     poison poison;
     bool hard_label;
+    bool has_threshold;
     bool has_memory;
 } reply_facts;
 

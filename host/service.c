@@ -146,6 +146,7 @@ bool service_open(service **out, const service_options *options, char *error, si
     s->in_flight_max = s->facts.in_flight_max;
     s->reply.limits = &s->limits;
     s->reply.hard_label = options->hard_label;
+    s->reply.has_threshold = options->policy.has_threshold;
     s->reply.has_memory = s->facts.memory_rank > 0;
     if (!open_parts(s)) {
         snprintf(error, error_bytes, "out of memory for %zu accounts and requests of %zu rows",
