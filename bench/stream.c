@@ -46,7 +46,9 @@ static void note(stream *s, engine_status status) {
 }
 
 /* The oldest batch is collected when the engine says that it has enough of them. */
-static void push(stream *s, const engine_batch *batch) {
+static void push(stream *s, engine_batch pushed) {
+    engine_batch *batch = &s->flight[s->batches % STREAM_FLIGHTS_MAX];
+    *batch = pushed;
     engine_status status = engine_submit(s->engine, batch);
     if (status == ENGINE_BUSY) {
         note(s, engine_collect(s->engine));
@@ -59,7 +61,7 @@ static void push(stream *s, const engine_batch *batch) {
 void stream_push(stream *s) {
     engine_batch batch = synthetic_batch(s->data, s->next);
     stream_skip(s);
-    push(s, &batch);
+    push(s, batch);
 }
 
 void stream_skip(stream *s) {
@@ -134,7 +136,7 @@ static engine_status fill_windows(stream *s, size_t window_rows, size_t batch_ro
         for (size_t a = first; a < accounts && a < first + group; a++) {
             append_window(s, a, window_rows, row, classes, observation, &batch);
         }
-        push(s, &batch);
+        push(s, batch);
         stream_drain(s); /* the next group is written to the same arrays */
     }
     free(results);

@@ -10,6 +10,9 @@
 #include "engine.h"
 #include "synthetic.h"
 
+/* More than any engine has in flight. */
+enum { STREAM_FLIGHTS_MAX = 8 };
+
 typedef struct {
     const char *engine;
     size_t window_rows;
@@ -22,9 +25,10 @@ typedef struct {
 typedef struct {
     engine *engine; /* NULL: not open */
     const synthetic *data;
-    size_t next;          /* step */
-    size_t batches;       /* pushed so far */
-    engine_status status; /* the first that was not ENGINE_OK */
+    size_t next;                             /* step */
+    size_t batches;                          /* pushed so far */
+    engine_batch flight[STREAM_FLIGHTS_MAX]; /* borrowed by the engine, in turn */
+    engine_status status;                    /* the first that was not ENGINE_OK */
 } stream;
 
 /* Batches that a ring needs: so many that no row is twice in a window, and a memory has its rank;
