@@ -27,7 +27,7 @@ typedef struct {
     size_t *first;
     float *value;
     bet *bets;      /* list i has its count + 1 from first[i] + i on; rank 0 is the most extreme */
-    bet *deviation; /* [lists] of the bets of honest values, over sqrt of how many */
+    bet *deviation; /* [lists] standard deviation of the bets of honest values */
 } channel;
 
 struct evidence_rules {
@@ -141,45 +141,46 @@ static size_t count_below(const channel *c, size_t list, float x, bool or_equal)
     return low;
 }
 
-/* Adds to the sums what a value of this rank in this list says. scale is of the tolerance. */
-static void add_bet(float *sum, const channel *c, size_t list, size_t rank, double scale) {
-    const bet *says = &list_bets(c, list)[rank];
-    const bet *deviation = &c->deviation[list];
-    for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
-        float next = sum[k] + says->by_share[k] - (float)scale * deviation->by_share[k];
-        sum[k] = next > 0.0f ? next : 0.0f;
+typedef struct {
+    size_t list;
+    size_t rank; /* how many honest values are at least as extreme */
+    double p;    /* 0: none yet */
+} place;
+
+/* Where the value has its highest p-value so far. A list without values says nothing. */
+static void take_kinder(place *kindest, const channel *c, size_t list, size_t rank) {
+    size_t count = list_count(c, list);
+    double p = count == 0 ? 0.0 : (double)(rank + 1) / (double)(count + 1);
+    if (p > kindest->p) {
+        *kindest = (place){list, rank, p};
     }
 }
 
-typedef struct {
-    size_t list;
-    size_t rank;
-    double p;
-} place;
-
-static place place_of(const channel *c, size_t list, size_t extreme) {
-    return (place){list, extreme, (double)(extreme + 1) / (double)(list_count(c, list) + 1)};
+/* Adds to the sums what the place says, less a tolerance for a mean of n independent values. */
+static void add_bet(const evidence_rules *rules, float *sum, const channel *c, const place *at,
+                    double n) {
+    if (at->p == 0.0) {
+        return;
+    }
+    const bet *says = &list_bets(c, at->list)[at->rank];
+    const bet *deviation = &c->deviation[at->list];
+    float scale = (float)(rules->options.tolerance_deviations / sqrt(n));
+    for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+        float next = sum[k] + says->by_share[k] - scale * deviation->by_share[k];
+        sum[k] = next > 0.0f ? next : 0.0f;
+    }
 }
 
 static void add_row(const evidence_rules *rules, evidence *e, size_t class, float alignment,
                     double concentration) {
     const evidence_options *o = &rules->options;
+    const channel *c = &rules->alignment;
     place kindest = {.p = 0.0};
-    for (size_t kind = 0; kind < o->kinds; kind++) {
-        size_t list = kind * o->classes + class;
-        size_t count = list_count(&rules->alignment, list);
-        /* A kind of which there is no row of this class says nothing. */
-        if (count > 0) {
-            size_t extreme = count_below(&rules->alignment, list, alignment, true);
-            place here = place_of(&rules->alignment, list, extreme);
-            kindest = here.p > kindest.p ? here : kindest;
-        }
+    for (size_t list = class; list < c->lists; list += o->classes) {
+        take_kinder(&kindest, c, list, count_below(c, list, alignment, true));
     }
-    if (kindest.p > 0.0) {
-        double n = (double)list_count(&rules->alignment, kindest.list);
-        add_bet(e->sum[EVIDENCE_ROWS], &rules->alignment, kindest.list, kindest.rank,
-                o->tolerance_deviations * sqrt(concentration / n));
-    }
+    add_bet(rules, e->sum[EVIDENCE_ROWS], c, &kindest,
+            (double)list_count(c, kindest.list) / concentration);
 }
 
 static void add_window(const evidence_rules *rules, evidence *e, double excess,
@@ -188,15 +189,11 @@ static void add_window(const evidence_rules *rules, evidence *e, double excess,
     const channel *c = &rules->excess;
     place kindest = {.p = 0.0};
     for (size_t list = 0; list < c->lists; list++) {
-        size_t extreme = list_count(c, list) - count_below(c, list, (float)excess, false);
-        place here = place_of(c, list, extreme);
-        kindest = here.p > kindest.p ? here : kindest;
+        size_t less = count_below(c, list, (float)excess, false);
+        take_kinder(&kindest, c, list, list_count(c, list) - less);
     }
-    if (kindest.p > 0.0) {
-        double n = o->rows_per_class / (double)o->window_rows;
-        add_bet(e->sum[EVIDENCE_WINDOWS], c, kindest.list, kindest.rank,
-                o->tolerance_deviations * sqrt(concentration / n));
-    }
+    add_bet(rules, e->sum[EVIDENCE_WINDOWS], c, &kindest,
+            o->rows_per_class / ((double)o->window_rows * concentration));
 }
 
 static void hold_back(const evidence_rules *rules, evidence *e) {

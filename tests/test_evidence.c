@@ -38,6 +38,15 @@ static evidence_options grid_options(void) {
     return o;
 }
 
+/* What a row of this rank among a class's values bets, over the mean of all ranks. */
+static double bet_of(size_t rank) {
+    double mean = 0.0;
+    for (size_t r = 0; r <= VALUES; r++) {
+        mean += evidence_bet((double)(r + 1) / (VALUES + 1)) / (VALUES + 1);
+    }
+    return evidence_bet((double)(rank + 1) / (VALUES + 1)) / mean;
+}
+
 static void observe_row(const evidence_rules *rules, evidence *e, uint32_t class, float alignment) {
     evidence_observe(rules, e,
                      &(evidence_observation){.rows = 1,
@@ -73,14 +82,10 @@ Test(evidence, honest_ranks_bet_one_on_average) {
     double sum = 0.0;
     /* Rank r of 0 .. 200 has r honest values up to it. S_1 is the bet's logarithm where that is
      * positive; the others are made up from the definition. */
-    double mean = 0.0;
-    for (size_t r = 0; r <= VALUES; r++) {
-        mean += evidence_bet((double)(r + 1) / (VALUES + 1)) / (VALUES + 1);
-    }
     for (size_t r = 0; r <= VALUES; r++) {
         evidence e = {0};
         observe_row(rules, &e, 1, ((float)r + 0.5f) / VALUES);
-        double bet = evidence_bet((double)(r + 1) / (VALUES + 1)) / mean;
+        double bet = bet_of(r);
         double expected = bet > 1.0 ? log(bet) : 0.0;
         cr_assert_float_eq((double)e.sum[EVIDENCE_ROWS][0], expected, 1e-5, "rank %zu", r);
         sum += bet / (VALUES + 1);
@@ -97,9 +102,9 @@ Test(evidence, each_sum_is_pages_with_the_tolerance_of_its_share) {
     double expected[EVIDENCE_SHARES] = {0};
     double worst = 0.0;
     sampling_random random = {7};
-    double mean = 0.0;
+    double bets[VALUES + 1];
     for (size_t r = 0; r <= VALUES; r++) {
-        mean += evidence_bet((double)(r + 1) / (VALUES + 1)) / (VALUES + 1);
+        bets[r] = bet_of(r);
     }
     for (size_t i = 0; i < 300; i++) {
         size_t rank = (size_t)(sampling_next(&random) % (i < 150 ? VALUES + 1 : 20));
@@ -109,8 +114,7 @@ Test(evidence, each_sum_is_pages_with_the_tolerance_of_its_share) {
             double m = 0.0;
             double v = 0.0;
             for (size_t r = 0; r <= VALUES; r++) {
-                double bet = evidence_bet((double)(r + 1) / (VALUES + 1)) / mean;
-                says[r] = log(1.0 - evidence_share[k] + evidence_share[k] * bet);
+                says[r] = log(1.0 - evidence_share[k] + evidence_share[k] * bets[r]);
                 m += says[r] / (VALUES + 1);
             }
             for (size_t r = 0; r <= VALUES; r++) {
