@@ -171,14 +171,19 @@ static void add_bet(const evidence_rules *rules, float *sum, const channel *c, c
     }
 }
 
-static void add_row(const evidence_rules *rules, evidence *e, size_t class, float alignment,
-                    double concentration) {
-    const evidence_options *o = &rules->options;
+static place place_row(const evidence_rules *rules, size_t class, float alignment) {
     const channel *c = &rules->alignment;
     place kindest = {.p = 0.0};
-    for (size_t list = class; list < c->lists; list += o->classes) {
+    for (size_t list = class; list < c->lists; list += rules->options.classes) {
         take_kinder(&kindest, c, list, count_below(c, list, alignment, true));
     }
+    return kindest;
+}
+
+static void add_row(const evidence_rules *rules, evidence *e, size_t class, float alignment,
+                    double concentration) {
+    const channel *c = &rules->alignment;
+    place kindest = place_row(rules, class, alignment);
     add_bet(rules, e->sum[EVIDENCE_ROWS], c, &kindest,
             (double)list_count(c, kindest.list) / concentration);
 }
@@ -232,6 +237,17 @@ double evidence_level(const evidence_rules *rules, const evidence *e, evidence_c
         level = here > level ? here : level;
     }
     return level;
+}
+
+double evidence_window(const evidence_rules *rules, const evidence_observation *observation) {
+    double sum = 0.0;
+    for (size_t i = 0; i < observation->rows; i++) {
+        place at = place_row(rules, observation->classes[i], observation->alignments[i]);
+        if (at.p > 0.0) {
+            sum += (double)list_bets(&rules->alignment, at.list)[at.rank].by_share[0];
+        }
+    }
+    return sum;
 }
 
 size_t evidence_rows_min(const evidence_rules *rules) {

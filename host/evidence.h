@@ -59,6 +59,7 @@ typedef struct {
     double rows_per_class;       /* honest rows behind the windows, of a class on average */
     double tolerance_deviations; /* z */
     double limit[EVIDENCE_CHANNELS][EVIDENCE_SHARES]; /* > 0 */
+    double window_limit; /* of a window alone, on what evidence_window says of its rows; > 0 */
 } evidence_options;
 
 typedef struct evidence_rules evidence_rules;
@@ -89,6 +90,8 @@ void evidence_observe(const evidence_rules *rules, evidence *evidence,
 /* The channel's highest S_pi / limit_pi: above 1 the account is flagged. */
 double evidence_level(const evidence_rules *rules, const evidence *evidence,
                       evidence_channel channel);
+/* Of rows alone, without what came before: the sum of ln L(p), all of them taken for hostile. */
+double evidence_window(const evidence_rules *rules, const evidence_observation *observation);
 /* The fewest rows that can flag an account, were all of them as hostile as can be. */
 size_t evidence_rows_min(const evidence_rules *rules);
 

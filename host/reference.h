@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 #include "engine.h"
+#include "evidence.h"
 
 enum {
     REFERENCE_MODEL_BYTES_MAX = 128,
@@ -46,6 +47,17 @@ typedef struct {
     size_t rows;      /* from how many honest rows */
 } reference_threshold;
 
+/* What honest queries look like, made by calibration for one window length, that of
+ * evidence.window_rows. */
+typedef struct {
+    double false_alarms;       /* share of honest accounts that may be flagged ... */
+    size_t queries;            /* ... in so many queries */
+    double fpr;                /* share of honest windows above evidence.window_limit, worst kind */
+    size_t rows;               /* honest rows it was made from */
+    engine_benign window;      /* arrays owned */
+    evidence_options evidence; /* arrays owned */
+} reference_benign;
+
 typedef struct {
     char model[REFERENCE_MODEL_BYTES_MAX + 1];
     char made[REFERENCE_MADE_BYTES_MAX + 1]; /* how it was made, for people */
@@ -55,7 +67,8 @@ typedef struct {
     size_t *counts;                          /* [classes] training rows, or NULL */
     size_t thresholds;
     reference_threshold threshold[REFERENCE_THRESHOLDS_MAX];
-    engine_reference statistics; /* arrays owned by the reference */
+    reference_benign *benign;    /* owned; NULL: no honest data has been shown to it */
+    engine_reference statistics; /* arrays owned by the reference; its benign is benign's window */
 } reference;
 
 /* Each returns false with one line in error and leaves *out NULL / the directory as it was; only a
