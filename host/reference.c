@@ -21,7 +21,8 @@
 
 enum {
     ARRAY_ALIGN = 64, /* a cache line, and the widest vector */
-    ARRAYS = 3,
+    FITTED = 3,       /* mean, factor, trace */
+    ARRAYS = FITTED + REFERENCE_BENIGN_ARRAYS,
     FILES, /* and the JSON, written last */
     AXES_MAX = 3,
 };
@@ -48,7 +49,6 @@ reference *reference_new(void) {
     return new;
 }
 
-/* One of the three array files. */
 typedef struct {
     const char *name;
     npy_dtype dtype;
@@ -57,10 +57,30 @@ typedef struct {
     const void *data;
 } array_file;
 
-static void array_files(const engine_reference *s, array_file files[ARRAYS]) {
-    files[0] = (array_file){"mean.npy", NPY_F32, 2, {s->classes, s->dim}, s->mean};
-    files[1] = (array_file){"factor.npy", NPY_F32, 3, {s->classes, s->dim, s->rank}, s->factor};
-    files[2] = (array_file){"trace.npy", NPY_F64, 1, {s->classes}, s->trace};
+static const char *const array_name[ARRAYS] = {
+    "mean.npy",       "factor.npy",           "trace.npy",         "benign_mean.npy",
+    "benign_var.npy", "benign_alignment.npy", "benign_excess.npy",
+};
+
+/* Returns how many of them there are. */
+static size_t array_files(const reference *reference, array_file files[ARRAYS]) {
+    const engine_reference *s = &reference->statistics;
+    files[0] = (array_file){array_name[0], NPY_F32, 2, {s->classes, s->dim}, s->mean};
+    files[1] = (array_file){array_name[1], NPY_F32, 3, {s->classes, s->dim, s->rank}, s->factor};
+    files[2] = (array_file){array_name[2], NPY_F64, 1, {s->classes}, s->trace};
+    const reference_benign *b = reference->benign;
+    if (b == NULL) {
+        return FITTED;
+    }
+    const evidence_options *e = &b->evidence;
+    size_t alignments = e->alignment.first[e->alignment.lists];
+    size_t excesses = e->excess.first[e->excess.lists];
+    files[3] =
+        (array_file){array_name[3], NPY_F64, 2, {s->classes, b->window.rungs}, b->window.mean};
+    files[4] = (array_file){array_name[4], NPY_F64, 2, {s->classes, b->window.rungs}, b->variance};
+    files[5] = (array_file){array_name[5], NPY_F32, 1, {alignments}, e->alignment.value};
+    files[6] = (array_file){array_name[6], NPY_F32, 1, {excesses}, e->excess.value};
+    return ARRAYS;
 }
 
 /* 0 when the size does not fit. */
@@ -88,7 +108,7 @@ static void *allocate_array(const array_file *file) {
 bool reference_allocate(reference *reference) {
     engine_reference *s = &reference->statistics;
     array_file files[ARRAYS];
-    array_files(s, files);
+    array_files(reference, files);
     s->mean = allocate_array(&files[0]);
     s->factor = allocate_array(&files[1]);
     s->trace = allocate_array(&files[2]);
@@ -100,6 +120,7 @@ void reference_close(reference *reference) {
         free((void *)reference->statistics.mean);
         free((void *)reference->statistics.factor);
         free((void *)reference->statistics.trace);
+        reference_benign_close(reference->benign);
         free(reference->counts);
         free(reference);
     }
@@ -169,43 +190,52 @@ static bool open_array(npy *array, const array_file *file, const char *path, cha
         npy_shape_text(file->axes, file->shape, want, sizeof(want)), json_name);
 }
 
+static bool check_arrays(reference *reference, char *const paths[ARRAYS], char *error,
+                         size_t error_bytes) {
+    reference_origin origin = {paths[0], paths[1], paths[2]};
+    bool good = true;
+    for (size_t c = 0; c < reference->statistics.classes && good; c++) {
+        good = reference_check_class(&reference->statistics, c, &origin, error, error_bytes);
+    }
+    if (reference->benign != NULL) {
+        reference->statistics.benign = &reference->benign->window;
+        good =
+            good && reference_benign_check(reference->benign, paths + FITTED, error, error_bytes);
+    }
+    return good;
+}
+
 /* The files are opened before memory is taken, so that sizes the JSON made up cost nothing. */
 static bool load_arrays(reference *reference, char *const paths[ARRAYS], char *error,
                         size_t error_bytes) {
     array_file files[ARRAYS];
     npy arrays[ARRAYS] = {0};
     bool good = true;
-    array_files(&reference->statistics, files);
-    for (size_t i = 0; i < ARRAYS && good; i++) {
+    size_t count = array_files(reference, files);
+    for (size_t i = 0; i < count && good; i++) {
         good = open_array(&arrays[i], &files[i], paths[i], error, error_bytes);
     }
-    if (good && !reference_allocate(reference)) {
+    if (good && !(reference_allocate(reference) &&
+                  (reference->benign == NULL || reference_benign_allocate(reference->benign)))) {
         good = reference_fail(error, error_bytes, "out of memory for the reference's arrays");
     }
     if (good) {
-        array_files(&reference->statistics, files);
-        for (size_t i = 0; i < ARRAYS; i++) {
+        array_files(reference, files);
+        for (size_t i = 0; i < count; i++) {
             memcpy((void *)files[i].data, arrays[i].data, array_bytes(&files[i]));
         }
     }
-    for (size_t i = 0; i < ARRAYS; i++) {
+    for (size_t i = 0; i < count; i++) {
         npy_close(&arrays[i]);
     }
-    reference_origin origin = {paths[0], paths[1], paths[2]};
-    for (size_t c = 0; c < reference->statistics.classes && good; c++) {
-        good = reference_check_class(&reference->statistics, c, &origin, error, error_bytes);
-    }
-    return good;
+    return good && check_arrays(reference, paths, error, error_bytes);
 }
 
-/* Paths of the three arrays and, last, of the JSON. */
+/* Paths of the arrays and, last, of the JSON. */
 static bool join_paths(const char *directory, char *paths[FILES]) {
-    engine_reference none = {0};
-    array_file files[ARRAYS];
-    array_files(&none, files);
     bool good = true;
     for (size_t i = 0; i < FILES; i++) {
-        const char *name = i < ARRAYS ? files[i].name : json_name;
+        const char *name = i < ARRAYS ? array_name[i] : json_name;
         if (asprintf(&paths[i], "%s/%s", directory, name) < 0) {
             paths[i] = NULL;
             good = false;
@@ -256,13 +286,13 @@ bool reference_load(reference **out, const char *directory, char *error, size_t 
 
 /* What a save that was cut off leaves behind may be replaced: our files, and asides of them. */
 static bool is_ours(const char *name) {
-    static const char *const ours[] = {"mean.npy", "factor.npy", "trace.npy", json_name};
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
         return true;
     }
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        size_t length = strlen(ours[i]);
-        if (strncmp(name, ours[i], length) == 0 &&
+    for (size_t i = 0; i < FILES; i++) {
+        const char *ours = i < ARRAYS ? array_name[i] : json_name;
+        size_t length = strlen(ours);
+        if (strncmp(name, ours, length) == 0 &&
             (name[length] == '\0' || strncmp(name + length, ".tmp.", 5) == 0)) {
             return true;
         }
@@ -319,32 +349,48 @@ static bool is_directory(const char *path) {
     return found;
 }
 
+/* Arrays from `first` on, and the JSON. Those that the reference has not are left out. */
+typedef struct {
+    const reference *reference;
+    const char *json;
+    char **paths; /* [FILES] */
+    size_t first;
+} save;
+
+static bool write_asides(const save *save, aside files[FILES], size_t *at) {
+    array_file arrays[ARRAYS];
+    size_t count = array_files(save->reference, arrays);
+    bool good = true;
+    for (size_t i = save->first; i < count && good; i++) {
+        *at = i;
+        good = write_array(&files[i], save->paths[i], &arrays[i]) && !is_directory(save->paths[i]);
+    }
+    if (good) {
+        *at = ARRAYS;
+        good = write_json(&files[ARRAYS], save->paths[ARRAYS], save->json) &&
+               !is_directory(save->paths[ARRAYS]);
+    }
+    return good;
+}
+
 /* All asides are on the disk before the first is committed. Without its JSON a directory is no
  * reference, so that a crash between two renames leaves an error, not a mixture. */
-static bool write_files(const reference *reference, char *const paths[FILES], const char *json,
-                        char *error, size_t error_bytes) {
-    array_file arrays[ARRAYS];
+static bool write_files(const save *save, char *error, size_t error_bytes) {
     aside files[FILES] = {0};
-    array_files(&reference->statistics, arrays);
-    bool good = true;
-    size_t at = 0;
-    for (size_t i = 0; i < FILES && good; i++) {
+    array_file arrays[ARRAYS];
+    size_t at = ARRAYS;
+    size_t count = array_files(save->reference, arrays);
+    bool good = write_asides(save, files, &at) &&
+                (unlink(save->paths[ARRAYS]) == 0 || errno == ENOENT) &&
+                aside_sync_parent(save->paths[ARRAYS]);
+    for (size_t i = save->first; i < FILES && good; i++) {
         at = i;
-        good = i < ARRAYS ? write_array(&files[i], paths[i], &arrays[i])
-                          : write_json(&files[i], paths[i], json);
-    }
-    for (size_t i = 0; i < FILES && good; i++) {
-        at = i;
-        good = !is_directory(paths[i]);
-    }
-    good =
-        good && (unlink(paths[ARRAYS]) == 0 || errno == ENOENT) && aside_sync_parent(paths[ARRAYS]);
-    for (size_t i = 0; i < FILES && good; i++) {
-        at = i;
-        good = aside_commit(&files[i]);
+        good = i < count || i == ARRAYS ? aside_commit(&files[i])
+                                        : unlink(save->paths[i]) == 0 || errno == ENOENT;
     }
     if (!good) {
-        reference_fail(error, error_bytes, "%s: cannot write: %s", paths[at], strerror(errno));
+        reference_fail(error, error_bytes, "%s: cannot write: %s", save->paths[at],
+                       strerror(errno));
     }
     for (size_t i = 0; i < FILES; i++) {
         aside_close(&files[i]);
@@ -352,17 +398,23 @@ static bool write_files(const reference *reference, char *const paths[FILES], co
     return good;
 }
 
-bool reference_save(const reference *reference, const char *directory, char *error,
-                    size_t error_bytes) {
+static bool save_from(const reference *reference, size_t first, const char *directory, char *error,
+                      size_t error_bytes) {
     char *paths[FILES];
     bool made = false;
     char *json = reference_encode_json(reference, error, error_bytes);
     bool joined = join_paths(directory, paths);
-    if (json != NULL && !joined) {
-        reference_fail(error, error_bytes, "%s: out of memory", directory);
+    bool good = json != NULL;
+    if (good && !joined) {
+        good = reference_fail(error, error_bytes, "%s: out of memory", directory);
     }
-    bool good = json != NULL && joined && prepare_directory(directory, &made, error, error_bytes) &&
-                write_files(reference, paths, json, error, error_bytes);
+    if (good && first == 0) {
+        good = prepare_directory(directory, &made, error, error_bytes);
+    } else if (good && access(paths[ARRAYS], F_OK) != 0) {
+        good =
+            reference_fail(error, error_bytes, "%s: holds no %s to rewrite", directory, json_name);
+    }
+    good = good && write_files(&(save){reference, json, paths, first}, error, error_bytes);
     if (!good && made) {
         rmdir(directory);
     }
@@ -371,25 +423,27 @@ bool reference_save(const reference *reference, const char *directory, char *err
     return good;
 }
 
-bool reference_save_json(const reference *reference, const char *directory, char *error,
-                         size_t error_bytes) {
-    char *paths[FILES];
-    aside file = {0};
-    char *json = reference_encode_json(reference, error, error_bytes);
-    bool joined = join_paths(directory, paths);
-    bool good = json != NULL;
-    if (good && (!joined || access(paths[ARRAYS], F_OK) != 0)) {
-        good =
-            reference_fail(error, error_bytes, "%s: holds no %s to rewrite", directory, json_name);
+bool reference_save(const reference *reference, const char *directory, char *error,
+                    size_t error_bytes) {
+    return save_from(reference, 0, directory, error, error_bytes);
+}
+
+bool reference_save_calibration(const reference *reference, const char *directory, char *error,
+                                size_t error_bytes) {
+    return save_from(reference, FITTED, directory, error, error_bytes);
+}
+
+bool reference_set_benign(reference *reference, reference_benign *benign, char *error,
+                          size_t error_bytes) {
+    char *const names[REFERENCE_BENIGN_ARRAYS] = {"benign mean", "benign variance",
+                                                  "honest alignments", "honest excesses"};
+    if (!reference_benign_check(benign, names, error, error_bytes)) {
+        return false;
     }
-    if (good && !(write_json(&file, paths[ARRAYS], json) && aside_commit(&file))) {
-        good = reference_fail(error, error_bytes, "%s: cannot write: %s", paths[ARRAYS],
-                              strerror(errno));
-    }
-    aside_close(&file);
-    free_paths(paths);
-    free(json);
-    return good;
+    reference_benign_close(reference->benign);
+    reference->benign = benign;
+    reference->statistics.benign = &benign->window;
+    return true;
 }
 
 const reference_threshold *reference_find_threshold(const reference *reference,

@@ -3,11 +3,21 @@
  *
  *     reference.json   {"format": 1, "model", "dim", "classes", "rank", "counts": [..],
  *                       "window", "memory_rank", "half_life", "thresholds": [{"window", "fpr",
- *                       "threshold", "windows", "rows"}], "made": "..."}; counts, window,
- *                       memory_rank, half_life, thresholds and made may be absent
+ *                       "threshold", "windows", "rows"}], "made": "...", "benign": {..}};
+ *                       counts, window, memory_rank, half_life, thresholds, made and benign may be
+ *                       absent
  *     mean.npy         [classes, dim] f32
  *     factor.npy       [classes, dim, rank] f32, S_c = F_c F_c^T, or its leading columns
  *     trace.npy        [classes] f64, of the whole S_c even where the rank was cut
+ *
+ * and, where reference.json has "benign", what `adder calibrate` measured on honest queries:
+ *
+ *     "benign"              {"window", "kinds", "queries", "rows", "false_alarms", "fpr",
+ *                            "rows_per_class", "tolerance", "window_limit", "limits": {"rows":
+ * [..], "windows": [..]}, "rungs": [..], "alignments": [..], "excesses": [..]}; the last two say
+ * how long each list is benign_mean.npy       [classes, rungs] f64, of d2_c over so many rows
+ * (engine_benign) benign_var.npy        [classes, rungs] f64 benign_alignment.npy  [values] f32,
+ * the lists of evidence_honest one after another benign_excess.npy     [values] f32, likewise
  *
  * Loading validates everything before anything is handed out: shapes against the JSON, finite
  * values, |mean| and |factor| at most REFERENCE_VALUE_MAX, and the trace: |F_c|^2 may not exceed it
@@ -31,6 +41,7 @@ enum {
     REFERENCE_HALF_LIFE_DEFAULT = 512,
     REFERENCE_JSON_BYTES_MAX = 64 << 20, /* mostly counts */
     REFERENCE_MADE_BYTES_MAX = 511,
+    REFERENCE_ACCOUNT_KINDS = 5, /* of one class, two, three, a Dirichlet mixture, as the data */
 };
 #define REFERENCE_MODEL_DEFAULT "default"
 #define REFERENCE_VALUE_MAX 1e6f
@@ -55,7 +66,9 @@ typedef struct {
     double fpr;                /* share of honest windows above evidence.window_limit, worst kind */
     size_t rows;               /* honest rows it was made from */
     engine_benign window;      /* arrays owned */
-    evidence_options evidence; /* arrays owned */
+    double *variance;          /* [classes, rungs] window.deviation squared */
+    evidence_options evidence; /* arrays owned; excess has a list for each kind of data and kind of
+                                * account: [kinds * REFERENCE_ACCOUNT_KINDS] */
 } reference_benign;
 
 typedef struct {
@@ -79,9 +92,18 @@ bool reference_load(reference **out, const char *directory, char *error, size_t 
  * reference.json is gone until the last is: who reads meanwhile gets an error, never a mixture. */
 bool reference_save(const reference *reference, const char *directory, char *error,
                     size_t error_bytes);
-/* Rewrites reference.json alone (thresholds), aside and renamed. */
-bool reference_save_json(const reference *reference, const char *directory, char *error,
-                         size_t error_bytes);
+/* Likewise, but mean, factor and trace stay: for what calibration has changed. The directory holds
+ * the reference already. */
+bool reference_save_calibration(const reference *reference, const char *directory, char *error,
+                                size_t error_bytes);
+/* What honest queries look like, for calibration to fill in: rungs, and where lists begin; then
+ * _allocate for their values. reference_set_benign takes it over, checked, with its deviations
+ * filled in, in place of an older one; false with one line in error, and the caller keeps it. */
+reference_benign *reference_benign_new(size_t classes, size_t kinds, size_t rungs);
+bool reference_benign_allocate(reference_benign *benign);
+void reference_benign_close(reference_benign *benign); /* NULL is allowed */
+bool reference_set_benign(reference *reference, reference_benign *benign, char *error,
+                          size_t error_bytes);
 /* Puts a threshold in, in place of one for the same window. False when the table is full. */
 bool reference_set_threshold(reference *reference, reference_threshold threshold);
 /* The threshold for a window length, or NULL. */

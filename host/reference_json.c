@@ -15,168 +15,59 @@
 
 #include <jansson.h>
 
+#include "members.h"
+
 enum { FORMAT = 1 };
-/* Larger counts would not survive a JSON reader that knows only doubles. */
-#define COUNT_MAX ((size_t)1 << 53)
 
 static const char json_what[] = "reference.json to be written";
 
-typedef struct {
-    const char *path;
-    char *error;
-    size_t error_bytes;
-} decoder;
-
-#define FAIL(in, ...) reference_fail((in)->error, (in)->error_bytes, __VA_ARGS__)
-
-typedef struct {
-    const char *key;
-    size_t min;
-    size_t max;
-    size_t *to;
-    bool optional; /* absent: *to is left as it is */
-} size_member;
-
-static bool get_size(const decoder *in, const json_t *object, size_member member) {
-    const json_t *value = json_object_get(object, member.key);
-    if (value == NULL && member.optional) {
-        return true;
-    }
-    json_int_t number = json_integer_value(value); /* 0 for anything else, NULL included */
-    if (!json_is_integer(value) || number < 0 || (size_t)number < member.min ||
-        (size_t)number > member.max) {
-        return FAIL(in, "%s: \"%s\" is %s; an integer %zu..%zu expected", in->path, member.key,
-                    value == NULL            ? "missing"
-                    : json_is_integer(value) ? "out of range"
-                                             : "not an integer",
-                    member.min, member.max);
-    }
-    *member.to = (size_t)number;
-    return true;
-}
-
-typedef struct {
-    const char *key;
-    double min;
-    double max;
-    double *to;
-    bool optional;
-} number_member;
-
-static bool get_number(const decoder *in, const json_t *object, number_member member) {
-    const json_t *value = json_object_get(object, member.key);
-    if (value == NULL && member.optional) {
-        return true;
-    }
-    double number = json_number_value(value);
-    if (!json_is_number(value) || !(number >= member.min && number <= member.max)) {
-        return FAIL(in, "%s: \"%s\" is %s; a number from %g to %g expected", in->path, member.key,
-                    value == NULL           ? "missing"
-                    : json_is_number(value) ? "out of range"
-                                            : "not a number",
-                    member.min, member.max);
-    }
-    *member.to = number;
-    return true;
-}
-
-bool reference_text_is_clean(const char *text) {
-    json_t *utf8 = json_string(text); /* NULL for what is not UTF-8 */
-    if (utf8 == NULL) {
-        return false;
-    }
-    json_decref(utf8);
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
-        if (*at < ' ' || *at == 0x7f || c1) {
-            return false;
-        }
-    }
-    return true;
-}
-
-typedef struct {
-    const char *key;
-    size_t bytes_min;
-    size_t bytes_max; /* without the null; `to` has one more */
-    char *to;
-    bool optional;
-} text_member;
-
-static bool get_text(const decoder *in, const json_t *object, text_member member) {
-    const json_t *value = json_object_get(object, member.key);
-    if (value == NULL && member.optional) {
-        return true;
-    }
-    size_t length = json_string_length(value);
-    if (!json_is_string(value) || length < member.bytes_min || length > member.bytes_max ||
-        !reference_text_is_clean(json_string_value(value))) {
-        return FAIL(in, "%s: \"%s\": a text of %zu..%zu bytes without control characters expected",
-                    in->path, member.key, member.bytes_min, member.bytes_max);
-    }
-    memcpy(member.to, json_string_value(value), length + 1);
-    return true;
-}
-
-static bool get_counts(const decoder *in, const json_t *root, reference *reference) {
-    const json_t *counts = json_object_get(root, "counts");
-    if (counts == NULL) {
+static bool get_counts(const members *in, const json_t *root, reference *reference) {
+    if (json_object_get(root, "counts") == NULL) {
         return true;
     }
     size_t classes = reference->statistics.classes;
-    if (!json_is_array(counts) || json_array_size(counts) != classes) {
-        return FAIL(in, "%s: \"counts\" is not an array of %zu integers", in->path, classes);
-    }
     reference->counts = calloc(classes, sizeof(*reference->counts));
     if (reference->counts == NULL) {
-        return FAIL(in, "%s: out of memory", in->path);
+        return members_fail(in, "%s: out of memory", in->path);
     }
-    for (size_t i = 0; i < classes; i++) {
-        const json_t *count = json_array_get(counts, i);
-        json_int_t value = json_integer_value(count);
-        if (!json_is_integer(count) || value < 0 || (size_t)value > COUNT_MAX) {
-            return FAIL(in, "%s: \"counts\", class %zu: an integer 0..%zu expected", in->path, i,
-                        COUNT_MAX);
-        }
-        reference->counts[i] = (size_t)value;
-    }
-    return true;
+    return members_counts(in, root, "counts", reference->counts, classes);
 }
 
-static bool get_threshold(const decoder *in, const json_t *object, reference *reference) {
+static bool get_threshold(const members *in, const json_t *object, reference *reference) {
     reference_threshold one = {0};
     if (!json_is_object(object)) {
-        return FAIL(in, "%s: \"thresholds\": an array of objects expected", in->path);
+        return members_fail(in, "%s: \"thresholds\": an array of objects expected", in->path);
     }
-    const size_member sizes[] = {
+    const members_of_size sizes[] = {
         {.key = "window", .min = 1, .max = ENGINE_WINDOW_MAX, .to = &one.window_rows},
-        {.key = "windows", .max = COUNT_MAX, .to = &one.windows},
-        {.key = "rows", .max = COUNT_MAX, .to = &one.rows},
+        {.key = "windows", .max = MEMBERS_COUNT_MAX, .to = &one.windows},
+        {.key = "rows", .max = MEMBERS_COUNT_MAX, .to = &one.rows},
     };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        if (!get_size(in, object, sizes[i])) {
+        if (!members_size(in, object, sizes[i])) {
             return false;
         }
     }
-    number_member fpr = {.key = "fpr", .max = 1, .to = &one.fpr};
-    number_member raw = {.key = "threshold", .min = -1e300, .max = 1e300, .to = &one.threshold};
-    if (!get_number(in, object, fpr) || !get_number(in, object, raw)) {
+    members_of_number fpr = {.key = "fpr", .max = 1, .to = &one.fpr};
+    members_of_number raw = {.key = "threshold", .min = -1e300, .max = 1e300, .to = &one.threshold};
+    if (!members_number(in, object, fpr) || !members_number(in, object, raw)) {
         return false;
     }
     if (reference_find_threshold(reference, one.window_rows) != NULL) {
-        return FAIL(in, "%s: \"thresholds\" has window %zu twice", in->path, one.window_rows);
+        return members_fail(in, "%s: \"thresholds\" has window %zu twice", in->path,
+                            one.window_rows);
     }
     return reference_set_threshold(reference, one);
 }
 
-static bool get_thresholds(const decoder *in, const json_t *root, reference *reference) {
+static bool get_thresholds(const members *in, const json_t *root, reference *reference) {
     const json_t *all = json_object_get(root, "thresholds");
     if (all == NULL) {
         return true;
     }
     if (!json_is_array(all) || json_array_size(all) > REFERENCE_THRESHOLDS_MAX) {
-        return FAIL(in, "%s: \"thresholds\" is not an array of at most %d objects", in->path,
-                    (int)REFERENCE_THRESHOLDS_MAX);
+        return members_fail(in, "%s: \"thresholds\" is not an array of at most %d objects",
+                            in->path, (int)REFERENCE_THRESHOLDS_MAX);
     }
     for (size_t i = 0; i < json_array_size(all); i++) {
         if (!get_threshold(in, json_array_get(all, i), reference)) {
@@ -186,13 +77,13 @@ static bool get_thresholds(const decoder *in, const json_t *root, reference *ref
     return true;
 }
 
-static bool decode(const decoder *in, const json_t *root, reference *out) {
+static bool decode(const members *in, const json_t *root, reference *out) {
     if (!json_is_object(root)) {
-        return FAIL(in, "%s: a JSON object expected", in->path);
+        return members_fail(in, "%s: a JSON object expected", in->path);
     }
     engine_reference *shape = &out->statistics;
     size_t format;
-    const size_member sizes[] = {
+    const members_of_size sizes[] = {
         {.key = "format", .min = FORMAT, .max = FORMAT, .to = &format},
         {.key = "dim", .min = 1, .max = ENGINE_DIM_MAX, .to = &shape->dim},
         {.key = "classes", .min = 1, .max = ENGINE_CLASSES_MAX, .to = &shape->classes},
@@ -200,17 +91,19 @@ static bool decode(const decoder *in, const json_t *root, reference *out) {
         {"memory_rank", 0, ENGINE_MEMORY_RANK_MAX, &out->memory_rank, true},
     };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        if (!get_size(in, root, sizes[i])) {
+        if (!members_size(in, root, sizes[i])) {
             return false;
         }
     }
-    size_member rank = {.key = "rank", .min = 1, .max = shape->dim, .to = &shape->rank};
-    number_member half_life = {"half_life", 0, REFERENCE_HALF_LIFE_MAX, &out->half_life_rows, true};
-    text_member model = {"model", 1, REFERENCE_MODEL_BYTES_MAX, out->model, false};
-    text_member made = {"made", 0, REFERENCE_MADE_BYTES_MAX, out->made, true};
-    return get_size(in, root, rank) && get_number(in, root, half_life) &&
-           get_text(in, root, model) && get_text(in, root, made) && get_counts(in, root, out) &&
-           get_thresholds(in, root, out);
+    members_of_size rank = {.key = "rank", .min = 1, .max = shape->dim, .to = &shape->rank};
+    members_of_number half_life = {"half_life", 0, REFERENCE_HALF_LIFE_MAX, &out->half_life_rows,
+                                   true};
+    members_of_text model = {"model", 1, REFERENCE_MODEL_BYTES_MAX, out->model, false};
+    members_of_text made = {"made", 0, REFERENCE_MADE_BYTES_MAX, out->made, true};
+    return members_size(in, root, rank) && members_number(in, root, half_life) &&
+           members_text(in, root, model) && members_text(in, root, made) &&
+           get_counts(in, root, out) && get_thresholds(in, root, out) &&
+           reference_benign_decode(in, root, out);
 }
 
 /* Reads to the end, or to the size it was opened with. */
@@ -233,22 +126,22 @@ static bool read_all(int fd, char *bytes, size_t size, size_t *used) {
 }
 
 /* Text for free(), or NULL. */
-static char *read_file(const decoder *in, size_t *used) {
+static char *read_file(const members *in, size_t *used) {
     int fd = open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        FAIL(in, "%s: cannot open: %s", in->path, strerror(errno));
+        members_fail(in, "%s: cannot open: %s", in->path, strerror(errno));
         return NULL;
     }
     char *text = NULL;
     struct stat facts;
     if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        FAIL(in, "%s: not a regular file", in->path);
+        members_fail(in, "%s: not a regular file", in->path);
     } else if (facts.st_size > REFERENCE_JSON_BYTES_MAX) {
-        FAIL(in, "%s: more than %d bytes", in->path, (int)REFERENCE_JSON_BYTES_MAX);
+        members_fail(in, "%s: more than %d bytes", in->path, (int)REFERENCE_JSON_BYTES_MAX);
     } else if ((text = malloc((size_t)facts.st_size + 1)) == NULL) {
-        FAIL(in, "%s: out of memory", in->path);
+        members_fail(in, "%s: out of memory", in->path);
     } else if (!read_all(fd, text, (size_t)facts.st_size, used)) {
-        FAIL(in, "%s: cannot read: %s", in->path, strerror(errno));
+        members_fail(in, "%s: cannot read: %s", in->path, strerror(errno));
         free(text);
         text = NULL;
     }
@@ -266,7 +159,7 @@ static void clean_line(char *text) {
 }
 
 bool reference_read_json(reference *reference, const char *path, char *error, size_t error_bytes) {
-    decoder in = {.path = path, .error = error, .error_bytes = error_bytes};
+    members in = {.path = path, .error = error, .error_bytes = error_bytes};
     size_t used;
     char *text = read_file(&in, &used);
     if (text == NULL) {
@@ -313,9 +206,9 @@ static bool encode_counts(const reference *reference, json_t *root) {
 
 /* What would not load must not be saved. */
 static bool check_loads(const json_t *root, char *error, size_t error_bytes) {
-    decoder in = {.path = json_what, .error = error, .error_bytes = error_bytes};
+    members in = {.path = json_what, .error = error, .error_bytes = error_bytes};
     reference *scratch = reference_new();
-    bool good = scratch != NULL ? decode(&in, root, scratch) : FAIL(&in, "out of memory");
+    bool good = scratch != NULL ? decode(&in, root, scratch) : members_fail(&in, "out of memory");
     reference_close(scratch);
     return good;
 }
@@ -332,7 +225,8 @@ char *reference_encode_json(const reference *reference, char *error, size_t erro
                              (json_int_t)reference->memory_rank, "half_life",
                              reference->half_life_rows, "thresholds", "made", reference->made);
     if (root != NULL && encode_thresholds(reference, json_object_get(root, "thresholds")) &&
-        encode_counts(reference, root) && check_loads(root, error, error_bytes)) {
+        encode_counts(reference, root) && reference_benign_encode(reference, root) &&
+        check_loads(root, error, error_bytes)) {
         /* 17 digits bring every double back exactly. */
         text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fit.h"
+#include "members.h"
 #include "npy.h"
 
 enum { CLASS_ROWS_MIN = 2 };
@@ -43,7 +44,7 @@ static bool copy_texts(maker *maker) {
     const char *made = maker->recipe->made;
     model = model == NULL ? REFERENCE_MODEL_DEFAULT : model;
     size_t bytes = strlen(model);
-    if (bytes == 0 || bytes > REFERENCE_MODEL_BYTES_MAX || !reference_text_is_clean(model)) {
+    if (bytes == 0 || bytes > REFERENCE_MODEL_BYTES_MAX || !members_text_is_clean(model)) {
         return FAIL(maker,
                     "model name: 1..%d bytes of UTF-8 without control characters expected, "
                     "%zu bytes came",
@@ -53,7 +54,7 @@ static bool copy_texts(maker *maker) {
     if (made == NULL) {
         return true;
     }
-    if (!reference_text_is_clean(made)) {
+    if (!members_text_is_clean(made)) {
         return FAIL(maker, "made: UTF-8 without control characters expected");
     }
     bytes = strlen(made);

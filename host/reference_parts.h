@@ -4,6 +4,9 @@
 #ifndef ADDER_REFERENCE_PARTS_H
 #define ADDER_REFERENCE_PARTS_H
 
+#include <jansson.h>
+
+#include "members.h"
 #include "reference.h"
 
 /* Writes one line into error; returns false. */
@@ -24,8 +27,13 @@ typedef struct {
 bool reference_check_class(const engine_reference *statistics, size_t class,
                            const reference_origin *origin, char *error, size_t error_bytes);
 
-/* Null-terminated UTF-8 without control characters, C1 and DEL included: it will be printed. */
-bool reference_text_is_clean(const char *text);
+/* Checks the arrays, named by the files they came from, and fills in the deviations. */
+enum { REFERENCE_BENIGN_ARRAYS = 4 };
+bool reference_benign_check(reference_benign *benign, char *const paths[REFERENCE_BENIGN_ARRAYS],
+                            char *error, size_t error_bytes);
+/* Its member of reference.json, which may be absent. */
+bool reference_benign_decode(const members *in, const json_t *root, reference *reference);
+bool reference_benign_encode(const reference *reference, json_t *root);
 
 /* reference.json, all but the arrays. Reading expects a new reference; on failure the caller still
  * closes it. */

@@ -230,9 +230,9 @@ Test(hostile, counts_of_wrong_type_number_or_range_are_named) {
     expect_json_refused(JSON_HEAD ", \"counts\": 3}", "\"counts\" is not an array of 2");
     expect_json_refused(JSON_HEAD ", \"counts\": [1]}", "\"counts\" is not an array of 2");
     expect_json_refused(JSON_HEAD ", \"counts\": [1, 2, 3]}", "\"counts\" is not an array of 2");
-    expect_json_refused(JSON_HEAD ", \"counts\": [1, -2]}", "\"counts\", class 1");
-    expect_json_refused(JSON_HEAD ", \"counts\": [1.5, 2]}", "\"counts\", class 0");
-    expect_json_refused(JSON_HEAD ", \"counts\": [9007199254740993, 2]}", "\"counts\", class 0");
+    expect_json_refused(JSON_HEAD ", \"counts\": [1, -2]}", "\"counts\", entry 1");
+    expect_json_refused(JSON_HEAD ", \"counts\": [1.5, 2]}", "\"counts\", entry 0");
+    expect_json_refused(JSON_HEAD ", \"counts\": [9007199254740993, 2]}", "\"counts\", entry 0");
 }
 
 #define ONE_THRESHOLD(window, fpr, threshold)                                                      \

@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 #include "evidence.h"
+#include "reference.h"
 
-enum { ALARMS_KINDS = 5, ALARMS_ACCOUNTS_MIN = 400 };
+enum { ALARMS_KINDS = REFERENCE_ACCOUNT_KINDS, ALARMS_ACCOUNTS_MIN = 400 };
 
 typedef struct {
     double share;    /* of honest accounts that may be flagged ... */

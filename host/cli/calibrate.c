@@ -140,7 +140,7 @@ static bool calibrate(calibrate_options *o, char *error) {
                  REFERENCE_THRESHOLDS_MAX);
         fine = false;
     }
-    fine = fine && reference_save_json(reference, o->reference, error, CLI_ERROR_BYTES);
+    fine = fine && reference_save_calibration(reference, o->reference, error, CLI_ERROR_BYTES);
     if (fine) {
         printf("threshold %.6g: at most %g of %zu honest windows of %zu rows lie above it (drawn "
                "from %zu rows)\n",
