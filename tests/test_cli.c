@@ -63,7 +63,8 @@ static json_t *load_json(const char *folder, const char *name) {
 
 static double calibrate(const daemon_fixture *d) {
     char *out = output_of(RUN(d, "calibrate", "--reference", d->reference, "--embeddings", BENIGN,
-                              "--rows", "0::2", "--window", "16", "--windows", "20000"));
+                              "--rows", "0::2", "--window", "16", "--windows", "20000",
+                              "--accounts", "400", "--queries", "1000"));
     double threshold = number_after(out, "threshold ");
     cr_assert(threshold > 20.0 && threshold < 24.0, "%s", out);
     free(out);

@@ -8,16 +8,19 @@
 #include <string.h>
 
 #include "cli.h"
+#include "mixture.h"
 #include "sampling.h"
 
 #define TAIL_SHARE 0.05
 /* Where accounts are still many enough to count how often several sums alarm together. */
 #define JOINT_SHARE 0.005
-#define MIXTURE_ALPHA 0.3
 /* A limit of nothing would be passed by nothing. */
 #define LIMIT_MIN 0.01
 
-enum { SUMS = EVIDENCE_CHANNELS * EVIDENCE_SHARES };
+enum {
+    SUMS = EVIDENCE_CHANNELS * EVIDENCE_SHARES,
+    WINDOWS_KEPT = 16, /* of an account, its first */
+};
 
 /* The highest that each sum of an account came to. */
 typedef struct {
@@ -29,6 +32,7 @@ typedef struct {
     const alarms_plan *plan;
     evidence_rules *rules; /* with limits so high that no sum is held back */
     sampling_random random;
+    size_t *count; /* [classes] honest rows */
     double *share; /* [classes] of the account's rows, as running sums */
     double *gap;   /* running sums of the gaps' weights, those of list i from first[i] + i on */
     double *excess_gap; /* [excess_gaps] likewise, of windows */
@@ -37,47 +41,14 @@ typedef struct {
     float *alignments; /* [window_rows] */
     uint32_t *held;    /* [classes] rows of the window */
     peak *peaks;       /* [groups, accounts] */
+    double *windows;   /* [groups, accounts, WINDOWS_KEPT] evidence of single windows */
     size_t groups;
 } simulation;
-
-/* Uniform in (0, 1). */
-static double unit(sampling_random *random) {
-    return ((double)(sampling_next(random) >> 11) + 0.5) * 0x1p-53;
-}
-
-/* Gamma of a shape below 1 (Ahrens, Dieter, Computing 1974). */
-static double gamma_small(sampling_random *random, double shape) {
-    for (;;) {
-        double b = 1.0 + shape / exp(1.0);
-        double p = b * unit(random);
-        double x = p <= 1.0 ? pow(p, 1.0 / shape) : -log((b - p) / shape);
-        double accept = p <= 1.0 ? exp(-x) : pow(x, shape - 1.0);
-        if (unit(random) <= accept) {
-            return x;
-        }
-    }
-}
-
-/* The first running sum that reaches `at`, in (0, 1), of the last. */
-static size_t pick(const double *running, size_t count, double at) {
-    double wanted = at * running[count - 1];
-    size_t low = 0;
-    size_t high = count - 1;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (running[middle] < wanted) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
 
 static void draw_gaps(sampling_random *random, double *running, size_t gaps) {
     double sum = 0.0;
     for (size_t i = 0; i < gaps; i++) {
-        sum -= log(unit(random));
+        sum -= log(mixture_unit(random));
         running[i] = sum;
     }
 }
@@ -86,31 +57,12 @@ static size_t list_count(const evidence_honest *honest, size_t list) {
     return honest->first[list + 1] - honest->first[list];
 }
 
-/* What classes an account asks about: one, two, three, a Dirichlet mixture, or as the data does.
- * Only classes that the data has. */
 static void draw_shares(simulation *s, size_t data, size_t kind) {
     const evidence_options *o = s->options;
-    size_t present = 0;
     for (size_t c = 0; c < o->classes; c++) {
-        size_t count = list_count(&o->alignment, data * o->classes + c);
-        bool dirichlet = kind == ALARMS_KINDS - 2;
-        s->share[c] = count == 0  ? 0.0
-                      : dirichlet ? gamma_small(&s->random, MIXTURE_ALPHA)
-                                  : (double)count;
-        present += count > 0;
+        s->count[c] = list_count(&o->alignment, data * o->classes + c);
     }
-    size_t few = kind < 3 ? kind + 1 : present;
-    for (size_t left = present; left > few; left--) {
-        size_t out = (size_t)(sampling_next(&s->random) % left);
-        size_t c = 0;
-        while (s->share[c] == 0.0 || out-- > 0) {
-            c++;
-        }
-        s->share[c] = 0.0;
-    }
-    for (size_t c = 1; c < o->classes; c++) {
-        s->share[c] += s->share[c - 1];
-    }
+    mixture_draw(&s->random, (mixture_kind)kind, s->count, o->classes, s->share);
 }
 
 /* A world for the account to live in. Windows share their rows' uncertainty: of n rows a class a
@@ -139,7 +91,8 @@ static void draw_world(simulation *s, size_t data) {
 static float draw_alignment(simulation *s, size_t list) {
     const evidence_honest *honest = &s->options->alignment;
     size_t first = honest->first[list];
-    size_t rank = pick(s->gap + first + list, list_count(honest, list) + 1, unit(&s->random));
+    size_t rank =
+        mixture_pick(s->gap + first + list, list_count(honest, list) + 1, mixture_unit(&s->random));
     return rank == 0 ? -INFINITY : honest->value[first + rank - 1];
 }
 
@@ -148,8 +101,8 @@ static double draw_excess(simulation *s, size_t list) {
     if (honest->lists == 0) {
         return 0.0;
     }
-    size_t gap = pick(s->excess_gap, s->excess_gaps, unit(&s->random));
-    double p = ((double)gap + unit(&s->random)) / (double)s->excess_gaps;
+    size_t gap = mixture_pick(s->excess_gap, s->excess_gaps, mixture_unit(&s->random));
+    double p = ((double)gap + mixture_unit(&s->random)) / (double)s->excess_gaps;
     size_t count = list_count(honest, list);
     size_t rank = (size_t)(p * (double)(count + 1));
     return rank == 0 ? INFINITY : (double)honest->value[honest->first[list] + count - rank];
@@ -160,7 +113,7 @@ static double draw_rows(simulation *s, size_t data) {
     const evidence_options *o = s->options;
     double same = 0.0;
     for (size_t i = 0; i < o->window_rows; i++) {
-        size_t class = pick(s->share, o->classes, unit(&s->random));
+        size_t class = mixture_pick(s->share, o->classes, mixture_unit(&s->random));
         same += 2.0 * s->held[class]++;
         s->classes[i] = (uint32_t) class;
         s->alignments[i] = draw_alignment(s, data * o->classes + class);
@@ -180,22 +133,27 @@ static void keep_highest(peak *peak, const evidence *e) {
 }
 
 /* One account of a kind, asking about one kind of data. */
-static void run_account(simulation *s, size_t data, size_t kind, peak *peak) {
+static void run_account(simulation *s, size_t data, size_t kind, peak *peak, double *windows) {
     const evidence_options *o = s->options;
     evidence e = {0};
     draw_shares(s, data, kind);
     draw_world(s, data);
-    for (size_t done = 0; done < s->plan->queries; done += o->window_rows) {
+    for (size_t done = 0; done < s->plan->queries || done / o->window_rows < WINDOWS_KEPT;
+         done += o->window_rows) {
         double concentration = draw_rows(s, data);
-        evidence_observe(
-            s->rules, &e,
-            &(evidence_observation){.rows = o->window_rows,
-                                    .classes = s->classes,
-                                    .alignments = s->alignments,
-                                    .excess = draw_excess(s, data * ALARMS_KINDS + kind),
-                                    .fill = o->window_rows,
-                                    .concentration = concentration});
-        keep_highest(peak, &e);
+        evidence_observation seen = {.rows = o->window_rows,
+                                     .classes = s->classes,
+                                     .alignments = s->alignments,
+                                     .excess = draw_excess(s, data * ALARMS_KINDS + kind),
+                                     .fill = o->window_rows,
+                                     .concentration = concentration};
+        if (done / o->window_rows < WINDOWS_KEPT) {
+            windows[done / o->window_rows] = evidence_window(s->rules, &seen);
+        }
+        if (done < s->plan->queries) {
+            evidence_observe(s->rules, &e, &seen);
+            keep_highest(peak, &e);
+        }
     }
 }
 
@@ -272,6 +230,19 @@ static void find_limits(simulation *s, evidence_options *options, double *values
     }
 }
 
+/* Of windows alone: the kind of account counts whose windows say most. */
+static double find_window_limit(simulation *s) {
+    size_t count = s->plan->accounts * WINDOWS_KEPT;
+    double limit = LIMIT_MIN;
+    for (size_t g = 0; g < s->groups; g++) {
+        double *windows = s->windows + g * count;
+        sampling_sort(windows, count);
+        double here = sampling_upper(windows, count, s->plan->fpr);
+        limit = here > limit ? here : limit;
+    }
+    return limit;
+}
+
 static bool simulation_open(simulation *s, const evidence_options *options) {
     evidence_options endless = *options;
     for (size_t i = 0; i < SUMS; i++) {
@@ -283,6 +254,7 @@ static bool simulation_open(simulation *s, const evidence_options *options) {
         (size_t)(options->rows_per_class * (double)options->classes / (double)options->window_rows);
     s->groups = options->kinds * ALARMS_KINDS;
     s->rules = evidence_open(&endless);
+    s->count = calloc(options->classes, sizeof *s->count);
     s->share = calloc(options->classes, sizeof *s->share);
     s->gap = calloc(options->alignment.first[lists] + lists, sizeof *s->gap);
     s->excess_gap = calloc(gaps_max + 3, sizeof *s->excess_gap);
@@ -290,11 +262,13 @@ static bool simulation_open(simulation *s, const evidence_options *options) {
     s->alignments = calloc(options->window_rows, sizeof *s->alignments);
     s->held = calloc(options->classes, sizeof *s->held);
     s->peaks = calloc(s->groups * s->plan->accounts, sizeof *s->peaks);
-    return s->rules && s->share && s->gap && s->excess_gap && s->classes && s->alignments &&
-           s->held && s->peaks;
+    s->windows = calloc(s->groups * s->plan->accounts * WINDOWS_KEPT, sizeof *s->windows);
+    return s->rules && s->count && s->share && s->gap && s->excess_gap && s->classes &&
+           s->alignments && s->held && s->peaks && s->windows;
 }
 
 static void simulation_close(simulation *s) {
+    free(s->windows);
     free(s->peaks);
     free(s->held);
     free(s->alignments);
@@ -302,6 +276,7 @@ static void simulation_close(simulation *s) {
     free(s->excess_gap);
     free(s->gap);
     free(s->share);
+    free(s->count);
     evidence_close(s->rules);
 }
 
@@ -311,12 +286,15 @@ bool alarms_limits(evidence_options *options, const alarms_plan *plan) {
     bool fine = values != NULL && simulation_open(&s, options);
     for (size_t g = 0; fine && g < s.groups; g++) {
         for (size_t a = 0; a < plan->accounts; a++) {
-            run_account(&s, g / ALARMS_KINDS, g % ALARMS_KINDS, &s.peaks[g * plan->accounts + a]);
+            size_t at = g * plan->accounts + a;
+            run_account(&s, g / ALARMS_KINDS, g % ALARMS_KINDS, &s.peaks[at],
+                        s.windows + at * WINDOWS_KEPT);
             cli_progress(plan->label, g * plan->accounts + a + 1, s.groups * plan->accounts);
         }
     }
     if (fine) {
         find_limits(&s, options, values);
+        options->window_limit = find_window_limit(&s);
     }
     simulation_close(&s);
     free(values);

@@ -28,12 +28,13 @@ enum { ALARMS_KINDS = REFERENCE_ACCOUNT_KINDS, ALARMS_ACCOUNTS_MIN = 400 };
 typedef struct {
     double share;    /* of honest accounts that may be flagged ... */
     size_t queries;  /* ... in so many queries */
+    double fpr;      /* share of honest windows above the window's limit */
     size_t accounts; /* to simulate of each kind, ALARMS_ACCOUNTS_MIN at least */
     uint64_t seed;
     const char *label; /* of the progress bar */
 } alarms_plan;
 
-/* Fills options->limit; the rest is read. False: no memory. */
+/* Fills options->limit and window_limit; the rest is read. False: no memory. */
 bool alarms_limits(evidence_options *options, const alarms_plan *plan);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * calibrate.c - `adder calibrate`: the raw threshold that a stated share of honest windows exceeds.
+ * calibrate.c - `adder calibrate`: the raw threshold that a stated share of honest windows exceeds,
+ * and all that the evidence needs to know of honest queries.
  *
  * Held-out honest rows only: thresholds from training rows let 4 to 99 % of honest windows through
  * as hostile where 0.1 to 1 % was asked.
@@ -10,33 +11,81 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alarms.h"
 #include "arguments.h"
+#include "benign.h"
 #include "dataset.h"
 #include "reference.h"
 #include "sampling.h"
 
+enum { QUERIES_MAX = 10000000, ACCOUNTS_MAX = 1000000 };
 enum { WINDOWS_MAX = 10000000, WINDOWS_DEFAULT = 20000, TAIL_WINDOWS = 50, APART_MIN = 50 };
 
 typedef struct {
     const char *reference;
-    dataset_files files;
+    dataset_files files[EVIDENCE_KINDS_MAX]; /* the usual queries, and other honest ones */
+    size_t kinds;
     size_t window_rows; /* 0: the reference's */
     size_t windows;     /* 0: enough for the rate */
     double fpr;
+    double false_alarms;
+    double tolerance;
+    size_t queries;
+    size_t accounts;
     size_t seed;
 } calibrate_options;
+
+enum { OPTION_FALSE_ALARMS = 256, OPTION_QUERIES, OPTION_ACCOUNTS, OPTION_TOLERANCE };
 
 static const struct argp_option options[] = {
     {"reference", 'r', "DIR", 0, "Where the threshold goes", 1},
     {"embeddings", 'e', "FILE", 0, "Held-out honest embeddings, .npy [rows, dim]", 1},
     {"classes", 'c', "FILE", 0, "Their predicted classes, .npy [rows]", 1},
     {"rows", 'R', "FIRST:END:STEP", 0, "Take only these rows of the files (all)", 1},
+    {"also-embeddings", 'E', "FILE", 0,
+     "Other honest embeddings, from cameras or users that the usual ones lack; 7 times at most. "
+     "A query then counts as the kindest of them all would have it",
+     1},
+    {"also-classes", 'C', "FILE", 0, "Their predicted classes", 1},
+    {"also-rows", 'S', "FIRST:END:STEP", 0, "Take only these rows of them (all)", 1},
     {"window", 'w', "W", 0, "Rows in a window (the reference's)", 2},
-    {"fpr", 'f', "SHARE", 0, "Share of honest windows to lie above the threshold (0.001)", 2},
+    {"fpr", 'f', "SHARE", 0, "Share of honest windows to lie above a threshold (0.001)", 2},
+    {"false-alarms", OPTION_FALSE_ALARMS, "SHARE", 0,
+     "Share of honest accounts that may be flagged (0.001) ...", 2},
+    {"queries", OPTION_QUERIES, "N", 0, "... in so many queries (10000)", 2},
+    {"tolerance", OPTION_TOLERANCE, "Z", 0,
+     "Standard deviations by which the honest sample may mislead (4)", 2},
+    {"accounts", OPTION_ACCOUNTS, "N", 0, "Honest accounts to simulate of each kind (1000)", 2},
     {"windows", 'n', "N", 0, "Windows to draw (20000, or 50 / fpr if that is more)", 2},
     {"seed", 's', "N", 0, "Of the draw (1)", 2},
     {0},
 };
+
+static void parse_rows(struct argp_state *state, const char *flag, const char *value,
+                       dataset_range *range) {
+    if (!dataset_parse_range(value, range)) {
+        argp_error(state, "--%s: expected FIRST:END:STEP, came '%s'", flag, value);
+    }
+}
+
+/* The other honest files that were named last. */
+static dataset_files *last_other(struct argp_state *state, calibrate_options *o, const char *flag) {
+    if (o->kinds < 2) {
+        argp_error(state, "--%s: after --also-embeddings only", flag);
+    }
+    return &o->files[o->kinds - 1];
+}
+
+static void check_files(struct argp_state *state, const calibrate_options *o) {
+    if (!o->reference || !o->files[0].embeddings || !o->files[0].classes) {
+        argp_error(state, "--reference, --embeddings and --classes are needed");
+    }
+    for (size_t k = 1; k < o->kinds; k++) {
+        if (!o->files[k].classes) {
+            argp_error(state, "--also-classes is needed after each --also-embeddings");
+        }
+    }
+}
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     calibrate_options *o = state->input;
@@ -45,21 +94,43 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         o->reference = value;
         break;
     case 'e':
-        o->files.embeddings = value;
+        o->files[0].embeddings = value;
         break;
     case 'c':
-        o->files.classes = value;
+        o->files[0].classes = value;
         break;
     case 'R':
-        if (!dataset_parse_range(value, &o->files.range)) {
-            argp_error(state, "--rows: expected FIRST:END:STEP, came '%s'", value);
+        parse_rows(state, "rows", value, &o->files[0].range);
+        break;
+    case 'E':
+        if (o->kinds == EVIDENCE_KINDS_MAX) {
+            argp_error(state, "--also-embeddings: at most %d times", EVIDENCE_KINDS_MAX - 1);
         }
+        o->files[o->kinds++] = (dataset_files){.embeddings = value, .range = DATASET_ALL};
+        break;
+    case 'C':
+        last_other(state, o, "also-classes")->classes = value;
+        break;
+    case 'S':
+        parse_rows(state, "also-rows", value, &last_other(state, o, "also-rows")->range);
         break;
     case 'w':
         o->window_rows = arguments_count(state, "window", value, 1, ENGINE_WINDOW_MAX);
         break;
     case 'f':
         o->fpr = arguments_number(state, "fpr", value, 1e-6, 0.5);
+        break;
+    case OPTION_FALSE_ALARMS:
+        o->false_alarms = arguments_number(state, "false-alarms", value, 1e-9, 0.05);
+        break;
+    case OPTION_QUERIES:
+        o->queries = arguments_count(state, "queries", value, 1, QUERIES_MAX);
+        break;
+    case OPTION_TOLERANCE:
+        o->tolerance = arguments_number(state, "tolerance", value, 0, 100);
+        break;
+    case OPTION_ACCOUNTS:
+        o->accounts = arguments_count(state, "accounts", value, ALARMS_ACCOUNTS_MIN, ACCOUNTS_MAX);
         break;
     case 'n':
         o->windows = arguments_count(state, "windows", value, 1, WINDOWS_MAX);
@@ -71,9 +142,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         argp_error(state, "unexpected argument '%s'", value);
         break;
     case ARGP_KEY_END:
-        if (!o->reference || !o->files.embeddings || !o->files.classes) {
-            argp_error(state, "--reference, --embeddings and --classes are needed");
-        }
+        check_files(state, o);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -124,29 +193,65 @@ static bool measure(const calibrate_options *o, const reference *reference, cons
     return scored;
 }
 
+static bool measure_benign(const calibrate_options *o, const dataset *data, size_t window_rows,
+                           reference *reference, char *error) {
+    benign_plan plan = {.data = data,
+                        .kinds = o->kinds,
+                        .window_rows = window_rows,
+                        .fpr = o->fpr,
+                        .false_alarms = o->false_alarms,
+                        .queries = o->queries,
+                        .tolerance = o->tolerance,
+                        .accounts = o->accounts,
+                        .seed = o->seed};
+    return benign_measure(&plan, reference, error, CLI_ERROR_BYTES);
+}
+
+static bool load_all(calibrate_options *o, const reference *reference, dataset *data, char *error) {
+    bool fine = true;
+    for (size_t k = 0; fine && k < o->kinds; k++) {
+        o->files[k].dim = reference->statistics.dim;
+        o->files[k].class_count = reference->statistics.classes;
+        fine = dataset_load(&data[k], &o->files[k], error, CLI_ERROR_BYTES);
+    }
+    return fine;
+}
+
+static void print_findings(const reference *reference, const reference_threshold *found) {
+    const reference_benign *b = reference->benign;
+    evidence_rules *rules = evidence_open(&b->evidence);
+    printf("threshold %.6g: at most %g of %zu honest windows of %zu rows lie above it (drawn from "
+           "%zu rows)\n",
+           found->threshold, found->fpr, found->windows, found->window_rows, found->rows);
+    printf("evidence: at most %g of honest accounts are flagged in %zu queries (by %zu rows of "
+           "%zu kinds)\n",
+           b->false_alarms, b->queries, b->rows, b->evidence.kinds);
+    if (rules != NULL) {
+        printf("an account can be flagged from its query %zu on\n", evidence_rows_min(rules));
+    }
+    evidence_close(rules);
+}
+
 static bool calibrate(calibrate_options *o, char *error) {
     reference *reference = NULL;
-    dataset data = {0};
+    dataset data[EVIDENCE_KINDS_MAX] = {0};
     reference_threshold found;
-    bool fine = reference_load(&reference, o->reference, error, CLI_ERROR_BYTES);
-    if (fine) {
-        o->files.dim = reference->statistics.dim;
-        o->files.class_count = reference->statistics.classes;
-        fine = dataset_load(&data, &o->files, error, CLI_ERROR_BYTES) &&
-               measure(o, reference, &data, &found, error);
-    }
+    bool fine = reference_load(&reference, o->reference, error, CLI_ERROR_BYTES) &&
+                load_all(o, reference, data, error) &&
+                measure(o, reference, &data[0], &found, error);
     if (fine && !reference_set_threshold(reference, found)) {
         snprintf(error, CLI_ERROR_BYTES, "%s: already holds %d thresholds", o->reference,
                  REFERENCE_THRESHOLDS_MAX);
         fine = false;
     }
-    fine = fine && reference_save_calibration(reference, o->reference, error, CLI_ERROR_BYTES);
+    fine = fine && measure_benign(o, data, found.window_rows, reference, error) &&
+           reference_save_calibration(reference, o->reference, error, CLI_ERROR_BYTES);
     if (fine) {
-        printf("threshold %.6g: at most %g of %zu honest windows of %zu rows lie above it (drawn "
-               "from %zu rows)\n",
-               found.threshold, found.fpr, found.windows, found.window_rows, found.rows);
+        print_findings(reference, &found);
     }
-    dataset_close(&data);
+    for (size_t k = 0; k < EVIDENCE_KINDS_MAX; k++) {
+        dataset_close(&data[k]);
+    }
     reference_close(reference);
     return fine;
 }
@@ -155,12 +260,20 @@ int cli_calibrate(int argc, char **argv) {
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "Find the threshold on the window score from held-out honest queries, and write it "
-               "into the reference.\vNever give it training data: the threshold would be far too "
+        .doc = "Measure held-out honest queries: the threshold on the window score, and what an "
+               "account's evidence is held against. Written into the reference.\vNever give it "
+               "training data: the threshold would be far too "
                "low.",
     };
     char error[CLI_ERROR_BYTES];
-    calibrate_options o = {.files.range = DATASET_ALL, .fpr = 0.001, .seed = 1};
+    calibrate_options o = {.files[0].range = DATASET_ALL,
+                           .kinds = 1,
+                           .fpr = 0.001,
+                           .false_alarms = 0.001,
+                           .tolerance = 4.0,
+                           .queries = 10000,
+                           .accounts = 1000,
+                           .seed = 1};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     if (!calibrate(&o, error)) {
         cli_progress_clear();
