@@ -12,9 +12,10 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+enum { KEY_BYTES_MAX = ACCOUNTS_NAME_BYTES_MAX + 1 };
+
 typedef struct {
-    char name[ACCOUNTS_NAME_BYTES_MAX];
-    uint32_t length;
+    char key[KEY_BYTES_MAX];
     uint32_t older, newer; /* order of use; ACCOUNTS_NONE at the ends */
     UT_hash_handle hh;
 } place;
@@ -30,10 +31,21 @@ struct accounts {
     unsigned char key[crypto_shorthash_KEYBYTES];
 };
 
-static unsigned hash_of(const accounts *a, const char *name, size_t length) {
+/* The name with what it names before it, and its hash. */
+typedef struct {
+    char bytes[KEY_BYTES_MAX];
+    size_t length;
+    unsigned hash;
+} table_key;
+
+static table_key key_of(const accounts *a, accounts_name name) {
+    table_key key = {.length = name.length + 1};
     uint64_t hash;
-    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)name, length, a->key);
-    return (unsigned)(hash ^ (hash >> 32));
+    key.bytes[0] = name.is_group ? 'g' : 'a';
+    memcpy(key.bytes + 1, name.bytes, name.length);
+    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)key.bytes, key.length, a->key);
+    key.hash = (unsigned)(hash ^ (hash >> 32));
+    return key;
 }
 
 accounts *accounts_open(size_t places) {
@@ -80,9 +92,9 @@ static void use_newest(accounts *a, uint32_t slot) {
     a->newest = slot;
 }
 
-static place *find(const accounts *a, const char *name, size_t length, unsigned hash) {
+static place *find(const accounts *a, const table_key *key) {
     place *found;
-    HASH_FIND_BYHASHVALUE(hh, a->table, name, length, hash, found);
+    HASH_FIND_BYHASHVALUE(hh, a->table, key->bytes, key->length, key->hash, found);
     return found;
 }
 
@@ -93,14 +105,15 @@ static void vacate(accounts *a, uint32_t slot) {
     a->vacant[a->vacancies++] = slot;
 }
 
-uint32_t accounts_find(const accounts *a, const char *name, size_t length) {
-    const place *p = find(a, name, length, hash_of(a, name, length));
+uint32_t accounts_find(const accounts *a, accounts_name name) {
+    table_key key = key_of(a, name);
+    const place *p = find(a, &key);
     return p == NULL ? ACCOUNTS_NONE : (uint32_t)(p - a->place);
 }
 
-uint32_t accounts_touch(accounts *a, const char *name, size_t length, bool *fresh) {
-    unsigned hash = hash_of(a, name, length);
-    place *p = find(a, name, length, hash);
+uint32_t accounts_touch(accounts *a, accounts_name name, bool *fresh) {
+    table_key key = key_of(a, name);
+    place *p = find(a, &key);
     *fresh = p == NULL;
     if (p != NULL) {
         use_unlink(a, (uint32_t)(p - a->place));
@@ -113,9 +126,8 @@ uint32_t accounts_touch(accounts *a, const char *name, size_t length, bool *fres
     }
     uint32_t slot = a->vacant[a->vacancies - 1];
     p = &a->place[slot];
-    memcpy(p->name, name, length);
-    p->length = (uint32_t)length;
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, a->table, p->name, length, hash, p);
+    memcpy(p->key, key.bytes, key.length);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, a->table, p->key, key.length, key.hash, p);
     if (p->hh.tbl == NULL) {
         return ACCOUNTS_NONE;
     }
@@ -124,8 +136,8 @@ uint32_t accounts_touch(accounts *a, const char *name, size_t length, bool *fres
     return slot;
 }
 
-uint32_t accounts_remove(accounts *a, const char *name, size_t length) {
-    uint32_t slot = accounts_find(a, name, length);
+uint32_t accounts_remove(accounts *a, accounts_name name) {
+    uint32_t slot = accounts_find(a, name);
     if (slot != ACCOUNTS_NONE) {
         vacate(a, slot);
     }

@@ -22,6 +22,7 @@ enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 typedef struct {
     config config;
     reference *reference;
+    lists *lists;
     service *service;
     server *server;
     pthread_t owner;
@@ -51,9 +52,13 @@ static bool open_service(daemon_state *d, char *error) {
                                                        .rows_max = c->rows_max,
                                                        .queue_rows_max = c->queue_rows_max,
                                                        .contexts = c->contexts,
-                                                       .policy = {.has_threshold = c->has_threshold,
+                                                       .policy = {.mode = c->mode,
+                                                                  .action = c->action,
+                                                                  .has_threshold = c->has_threshold,
                                                                   .threshold = c->threshold,
                                                                   .fill_min = c->fill_min},
+                                                       .lists = d->lists,
+                                                       .release_after = c->release_after,
                                                        .hard_label = c->hard_label,
                                                        .poison = c->poison,
                                                        .secret = c->secret_file ? secret : NULL},
@@ -72,6 +77,38 @@ static bool open_server(daemon_state *d, char *error) {
                                          .begin = service_begin,
                                          .encode = service_encode},
                        error, ERROR_BYTES);
+}
+
+/* One line on what decides, and one where that is less than an operator may expect. */
+static void announce_policy(const daemon_state *d) {
+    static const char *const modes[] = {"enforce", "shadow", "off"};
+    static const char *const actions[] = {"poison", "label_only", "flag"};
+    const config *c = &d->config;
+    const reference_benign *benign = d->reference->benign;
+    bool matches = benign != NULL && benign->evidence.window_rows == c->window_rows;
+    if (benign != NULL && !matches) {
+        log_line(LOG_WARNING,
+                 "the reference is calibrated for window %zu: no evidence is kept for window %zu",
+                 benign->evidence.window_rows, c->window_rows);
+    }
+    if (c->mode == WIRE_OFF) {
+        log_line(LOG_WARNING, "mode off: no verdicts are reached, every decision is allow");
+    } else if (c->has_threshold) {
+        log_line(LOG_INFO,
+                 "mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
+                 "malicious",
+                 modes[c->mode], actions[c->action], c->fill_min, c->threshold);
+    } else if (matches) {
+        log_line(LOG_INFO,
+                 "mode %s, action %s: accounts are flagged by their evidence, at most %g of honest "
+                 "ones in %zu queries",
+                 modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
+    } else {
+        log_line(LOG_WARNING,
+                 "no threshold for window %zu: scores are served, every decision is allow; run "
+                 "adder calibrate or give --threshold",
+                 c->window_rows);
+    }
 }
 
 static void announce(const daemon_state *d) {
@@ -93,15 +130,7 @@ static void announce(const daemon_state *d) {
         log_line(LOG_WARNING, "requests are limited to %zu rows, as many as accounts",
                  service_rows_max(d->service));
     }
-    if (c->has_threshold) {
-        log_line(LOG_INFO, "a window of %zu rows or more scoring above %.6g is poisoned",
-                 c->fill_min, c->threshold);
-    } else {
-        log_line(LOG_WARNING,
-                 "no threshold for window %zu: scores are served, every decision is "
-                 "allow; run adder calibrate or give --threshold",
-                 c->window_rows);
-    }
+    announce_policy(d);
 }
 
 /* OpenBLAS starts its threads before main, with every signal open, so blocking and sigwait cannot
@@ -134,12 +163,14 @@ static bool open_all(daemon_state *d, char *error) {
         return false;
     }
     config_complete(&d->config, d->reference);
-    return open_service(d, error) && open_server(d, error);
+    return config_read_lists(&d->config, &d->lists, error, ERROR_BYTES) && open_service(d, error) &&
+           open_server(d, error);
 }
 
 static void close_all(daemon_state *d) {
     server_close(d->server);
     service_close(d->service);
+    lists_close(d->lists);
     reference_close(d->reference);
 }
 

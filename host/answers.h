@@ -14,12 +14,23 @@
 
 enum { ANSWERS_MAX = 65536, ANSWERS_ROWS_MAX = 1 << 20 };
 
-/* What a row was answered. */
+/* What an account or a group was answered for one of its rows. */
 typedef struct {
     float score;
+    float excess;
+    float evidence;
+    uint8_t verdict; /* wire_verdict */
+} answer_side;
+
+/* What a row was answered. */
+typedef struct {
+    answer_side account;
+    answer_side group; /* zero where the row has none */
     float memory_score;
     uint32_t fill;
-    uint8_t decision;
+    uint8_t decision; /* wire_decision */
+    uint8_t verdict;  /* wire_verdict, of account and group together */
+    uint8_t reason;   /* wire_reason */
 } answer_row;
 
 typedef struct {
@@ -27,7 +38,7 @@ typedef struct {
     uint64_t seq;
 } answer_key;
 
-/* The rows of a score, or one row for a forget, whose `decision` says whether it was known. */
+/* The rows of a score, or one row for a forget, whose `verdict` says whether it was known. */
 typedef struct {
     answer_key key;
     uint64_t digest; /* of what was asked: the same seq for another request is an error */

@@ -8,42 +8,50 @@
 
 struct batch {
     size_t window_rows;
-    size_t rows;
+    size_t rows;   /* of the engine */
+    size_t places; /* of requests' rows */
     size_t observations;
     /* In the engine's order, observation after observation. */
     const unsigned char **embedding;
     uint32_t *class_index;
+    float *alignment;
     engine_observation *observation;
     engine_result *result;
+    bool *fresh; /* of observations */
     /* In the order of the requests. */
     uint32_t *observation_of;
     /* Of the request being put: accounts in the order they appear. */
     uint32_t *account_of; /* [slots_max] number of the slot's account + 1; 0 between requests */
     uint32_t *slot;       /* [rows_max] */
+    bool *is_fresh;       /* [rows_max] */
     uint32_t *next;       /* [rows_max] rows of the account, then where its next row goes */
     uint32_t *first;      /* [rows_max] */
     uint32_t *observed;   /* [rows_max] number of the account's first observation */
     engine_batch engine;
 };
 
-batch *batch_open(size_t rows_max, size_t slots_max, size_t window_rows) {
+batch *batch_open(const batch_options *o) {
     batch *b = calloc(1, sizeof *b);
     if (b == NULL) {
         return NULL;
     }
-    b->window_rows = window_rows;
-    b->embedding = calloc(rows_max, sizeof *b->embedding);
-    b->class_index = calloc(rows_max, sizeof *b->class_index);
-    b->observation = calloc(rows_max, sizeof *b->observation);
-    b->result = calloc(rows_max, sizeof *b->result);
-    b->observation_of = calloc(rows_max, sizeof *b->observation_of);
-    b->account_of = calloc(slots_max, sizeof *b->account_of);
-    b->slot = calloc(rows_max, sizeof *b->slot);
-    b->next = calloc(rows_max, sizeof *b->next);
-    b->first = calloc(rows_max, sizeof *b->first);
-    b->observed = calloc(rows_max, sizeof *b->observed);
-    if (!b->embedding || !b->class_index || !b->observation || !b->result || !b->observation_of ||
-        !b->account_of || !b->slot || !b->next || !b->first || !b->observed) {
+    b->window_rows = o->window_rows;
+    b->embedding = calloc(o->rows_max, sizeof *b->embedding);
+    b->class_index = calloc(o->rows_max, sizeof *b->class_index);
+    b->alignment = calloc(o->rows_max, sizeof *b->alignment);
+    b->observation = calloc(o->rows_max, sizeof *b->observation);
+    b->result = calloc(o->rows_max, sizeof *b->result);
+    b->fresh = calloc(o->rows_max, sizeof *b->fresh);
+    b->observation_of = calloc(o->places_max, sizeof *b->observation_of);
+    b->account_of = calloc(o->slots_max, sizeof *b->account_of);
+    b->slot = calloc(o->rows_max, sizeof *b->slot);
+    b->is_fresh = calloc(o->rows_max, sizeof *b->is_fresh);
+    b->next = calloc(o->rows_max, sizeof *b->next);
+    b->first = calloc(o->rows_max, sizeof *b->first);
+    b->observed = calloc(o->rows_max, sizeof *b->observed);
+    if (!b->embedding || !b->class_index || !b->alignment || !b->observation || !b->result ||
+        !b->fresh || !b->observation_of || !b->account_of || !b->slot || !b->is_fresh || !b->next ||
+        !b->first || !b->observed) {
         batch_close(b);
         return NULL;
     }
@@ -57,11 +65,14 @@ void batch_close(batch *b) {
     free(b->observed);
     free(b->first);
     free(b->next);
+    free(b->is_fresh);
     free(b->slot);
     free(b->account_of);
     free(b->observation_of);
+    free(b->fresh);
     free(b->result);
     free(b->observation);
+    free(b->alignment);
     free(b->class_index);
     free(b->embedding);
     free(b);
@@ -69,6 +80,7 @@ void batch_close(batch *b) {
 
 void batch_clear(batch *b) {
     b->rows = 0;
+    b->places = 0;
     b->observations = 0;
 }
 
@@ -77,12 +89,16 @@ size_t batch_rows(const batch *b) {
 }
 
 /* Counts the rows of each account; returns how many accounts there are. */
-static size_t count_accounts(batch *b, const uint32_t *slots, size_t rows) {
+static size_t count_accounts(batch *b, const batch_key *key) {
     size_t accounts = 0;
-    for (size_t i = 0; i < rows; i++) {
-        uint32_t *number = &b->account_of[slots[i]];
+    for (size_t i = 0; i < key->request->rows; i++) {
+        if (key->slots[i] == BATCH_NONE) {
+            continue;
+        }
+        uint32_t *number = &b->account_of[key->slots[i]];
         if (*number == 0) {
-            b->slot[accounts] = slots[i];
+            b->slot[accounts] = key->slots[i];
+            b->is_fresh[accounts] = key->fresh[i];
             b->next[accounts] = 0;
             *number = (uint32_t)++accounts;
         }
@@ -100,6 +116,7 @@ static void make_observations(batch *b, size_t accounts, engine_dtype dtype) {
         b->observed[a] = (uint32_t)b->observations;
         while (left > 0) {
             uint32_t count = left < b->window_rows ? left : (uint32_t)b->window_rows;
+            b->fresh[b->observations] = b->is_fresh[a] && at == b->first[a];
             b->observation[b->observations++] = (engine_observation){b->slot[a], at, count, dtype};
             at += count;
             left -= count;
@@ -118,23 +135,29 @@ static engine_dtype engine_dtype_of(wire_dtype dtype) {
     }
 }
 
-size_t batch_put(batch *b, const wire_request *request, size_t dim, const uint32_t *slots) {
-    size_t base = b->rows;
-    size_t row_bytes = dim * wire_dtype_bytes(request->dtype);
-    size_t accounts = count_accounts(b, slots, request->rows);
+size_t batch_put(batch *b, const batch_key *key) {
+    const wire_request *request = key->request;
+    size_t base = b->places;
+    size_t row_bytes = key->dim * wire_dtype_bytes(request->dtype);
+    size_t accounts = count_accounts(b, key);
     make_observations(b, accounts, engine_dtype_of(request->dtype));
     for (size_t i = 0; i < request->rows; i++) {
-        uint32_t a = b->account_of[slots[i]] - 1;
+        if (key->slots[i] == BATCH_NONE) {
+            b->observation_of[base + i] = BATCH_NONE;
+            continue;
+        }
+        uint32_t a = b->account_of[key->slots[i]] - 1;
         uint32_t at = b->next[a]++;
         b->embedding[at] = request->embeddings + i * row_bytes;
         memcpy(&b->class_index[at], request->classes + i * sizeof(uint32_t), sizeof(uint32_t));
         b->observation_of[base + i] =
             b->observed[a] + (at - b->first[a]) / (uint32_t)b->window_rows;
+        b->rows++;
     }
     for (size_t a = 0; a < accounts; a++) {
         b->account_of[b->slot[a]] = 0;
     }
-    b->rows += request->rows;
+    b->places += request->rows;
     return base;
 }
 
@@ -144,10 +167,25 @@ const engine_batch *batch_engine(batch *b) {
                                .classes = b->class_index,
                                .observations = b->observations,
                                .observation = b->observation,
-                               .results = b->result};
+                               .results = b->result,
+                               .alignments = b->alignment};
     return &b->engine;
 }
 
-const engine_result *batch_result(const batch *b, size_t row) {
-    return &b->result[b->observation_of[row]];
+size_t batch_observations(const batch *b) {
+    return b->observations;
+}
+
+batch_observation batch_observed(const batch *b, size_t observation) {
+    const engine_observation *o = &b->observation[observation];
+    return (batch_observation){.slot = o->slot,
+                               .fresh = b->fresh[observation],
+                               .rows = o->row_count,
+                               .classes = b->class_index + o->row_first,
+                               .alignments = b->alignment + o->row_first,
+                               .result = &b->result[observation]};
+}
+
+uint32_t batch_observation_of(const batch *b, size_t place) {
+    return b->observation_of[place];
 }

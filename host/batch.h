@@ -1,13 +1,14 @@
 /*
  * batch.h - rows of several requests, put together for one engine call.
  *
- * The rows of an account within a request become observations of at most W rows, in order; requests
- * follow each other as they were put. Everything points into the requests' messages; nothing is
- * copied. Threads: one at a time.
+ * The rows of an account, or a group, within a request become observations of at most W rows, in
+ * order; requests follow each other as they were put. Everything points into the requests'
+ * messages; nothing is copied. Threads: one at a time.
  */
 #ifndef ADDER_BATCH_H
 #define ADDER_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,18 +17,45 @@
 
 typedef struct batch batch;
 
-/* Slots are below slots_max. NULL: no memory. */
-batch *batch_open(size_t rows_max, size_t slots_max, size_t window_rows);
+/* Slots are below slots_max. rows_max: of the engine; places_max: of requests' rows. NULL: no
+ * memory. */
+typedef struct {
+    size_t rows_max;
+    size_t places_max;
+    size_t slots_max;
+    size_t window_rows;
+} batch_options;
+batch *batch_open(const batch_options *options);
 void batch_close(batch *batch); /* NULL is allowed */
 
 void batch_clear(batch *batch);
 size_t batch_rows(const batch *batch);
-/* Adds a score request of at most rows_max - batch_rows() rows; slots [rows] are its rows' slots.
- * Returns the number of its first row in this batch. */
-size_t batch_put(batch *batch, const wire_request *request, size_t dim, const uint32_t *slots);
+
+/* The rows of a score request by one of its two keys. */
+typedef struct {
+    const wire_request *request;
+    size_t dim;
+    const uint32_t *slots; /* [rows] BATCH_NONE: the row has no such key */
+    const bool *fresh;     /* [rows] the row is the first of an account that is new to its slot */
+} batch_key;
+#define BATCH_NONE UINT32_MAX
+/* Adds them; those with a slot are at most rows_max - batch_rows(). Returns the place of the first
+ * row. */
+size_t batch_put(batch *batch, const batch_key *key);
 const engine_batch *batch_engine(batch *batch);
-/* Once collected: what a row's observation scored; row counts through the batch as batch_put said.
- */
-const engine_result *batch_result(const batch *batch, size_t row);
+
+/* Once collected: observations in the order in which they count. */
+typedef struct {
+    uint32_t slot;
+    bool fresh; /* of an account that is new to the slot */
+    size_t rows;
+    const uint32_t *classes; /* [rows] */
+    const float *alignments; /* [rows] */
+    const engine_result *result;
+} batch_observation;
+size_t batch_observations(const batch *batch);
+batch_observation batch_observed(const batch *batch, size_t observation);
+/* The observation of a place; BATCH_NONE where its row had no slot. */
+uint32_t batch_observation_of(const batch *batch, size_t place);
 
 #endif

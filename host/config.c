@@ -16,6 +16,7 @@
 #include "log.h"
 #include "server.h"
 #include "service.h"
+#include "verdict.h"
 
 enum {
     ACCOUNTS_DEFAULT = 16384,
@@ -24,6 +25,7 @@ enum {
     CONNECTIONS_MAX = 1 << 20,
     QUEUE_ROWS_DEFAULT = 8 * SERVICE_ROWS_DEFAULT,
     QUEUE_ROWS_MAX = 1 << 26,
+    RELEASE_MAX = 1 << 30,
 };
 
 #define THRESHOLD_MAX 1e30
@@ -47,17 +49,38 @@ enum {
     KEY_OUTPUT,
     KEY_POISON,
     KEY_SECRET,
+    KEY_MODE,
+    KEY_ACTION,
+    KEY_RELEASE,
+    KEY_ALLOW,
+    KEY_DENY,
+    KEY_ALLOW_GROUPS,
+    KEY_DENY_GROUPS,
 };
 
 static const struct argp_option options[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "the model's reference (needed)", 1},
     {"listen", KEY_LISTEN, "URL", 0, "ipc://PATH or tcp://HOST:PORT (needed)", 1},
     {"window", KEY_WINDOW, "ROWS", 0, "rows of an account that are scored together", 2},
-    {"threshold", KEY_THRESHOLD, "SCORE", 0, "a window's score above this is malicious", 2},
+    {"threshold", KEY_THRESHOLD, "SCORE", 0,
+     "decide by windows alone: a score above this is malicious (by the account's evidence, where "
+     "the reference has been calibrated for this window)",
+     2},
     {"min-fill", KEY_FILL_MIN, "ROWS", 0,
      "a window of fewer rows is warming (and at most: the window)", 2},
     {"memory-rank", KEY_MEMORY_RANK, "Q", 0, "leading dimensions of the memory; 0 is off", 2},
     {"half-life", KEY_HALF_LIFE, "ROWS", 0, "of the memory; 0 never forgets", 2},
+    {"mode", KEY_MODE, "MODE", 0,
+     "enforce (default), shadow (verdicts are reached and told, every decision is allow) or off",
+     3},
+    {"action", KEY_ACTION, "ACTION", 0,
+     "for rows of who is flagged: poison (default), label_only, or flag (only said)", 3},
+    {"release-after", KEY_RELEASE, "QUERIES", 0,
+     "clean queries in a row that free a flagged account; 0: none do (1000)", 3},
+    {"allow", KEY_ALLOW, "FILE", 0, "accounts that are never flagged, a name a line", 3},
+    {"deny", KEY_DENY, "FILE", 0, "accounts that always are", 3},
+    {"allow-groups", KEY_ALLOW_GROUPS, "FILE", 0, "groups that flag none of their accounts", 3},
+    {"deny-groups", KEY_DENY_GROUPS, "FILE", 0, "groups that flag all of them", 3},
     {"output", KEY_OUTPUT, "KIND", 0, "poison is soft (probabilities, default) or hard (a label)",
      3},
     {"poison", KEY_POISON, "KIND", 0,
@@ -85,6 +108,53 @@ static bool parse_choice(struct argp_state *state, const char *flag, const char 
         argp_error(state, "--%s: expected %s or %s, came '%s'", flag, usual, other, value);
     }
     return strcmp(value, other) == 0;
+}
+
+/* The number of the value among the choices. */
+static int parse_of_three(struct argp_state *state, const char *flag, const char *value,
+                          const char *const choice[3]) {
+    int at = 0;
+    while (at < 3 && strcmp(value, choice[at]) != 0) {
+        at++;
+    }
+    if (at == 3) {
+        argp_error(state, "--%s: expected %s, %s or %s, came '%s'", flag, choice[0], choice[1],
+                   choice[2], value);
+    }
+    return at;
+}
+
+/* What is done about accounts. */
+static error_t parse_policy(int key, char *value, struct argp_state *state) {
+    static const char *const modes[] = {"enforce", "shadow", "off"};
+    static const char *const actions[] = {"poison", "label_only", "flag"};
+    config *c = state->input;
+    switch (key) {
+    case KEY_MODE:
+        c->mode = (wire_mode)parse_of_three(state, "mode", value, modes);
+        break;
+    case KEY_ACTION:
+        c->action = (wire_action)parse_of_three(state, "action", value, actions);
+        break;
+    case KEY_RELEASE:
+        c->release_after = arguments_count(state, "release-after", value, 0, RELEASE_MAX);
+        break;
+    case KEY_ALLOW:
+        c->allow = value;
+        break;
+    case KEY_DENY:
+        c->deny = value;
+        break;
+    case KEY_ALLOW_GROUPS:
+        c->allow_groups = value;
+        break;
+    case KEY_DENY_GROUPS:
+        c->deny_groups = value;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
@@ -156,7 +226,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         }
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_policy(key, value, state);
     }
     return 0;
 }
@@ -166,14 +236,15 @@ void config_parse(config *c, int argc, char **argv) {
         .options = options,
         .parser = parse_option,
         .doc = "Serve scores, decisions and poison for one model over NNG request/reply.\v"
-               "Flags override what the reference says. Without a threshold, from calibration or "
-               "from --threshold, every decision is allow.",
+               "Flags override what the reference says. Without calibration, and without "
+               "--threshold, every decision is allow.",
     };
     *c = (config){.engine = "auto",
                   .window_rows = CONFIG_UNSET,
                   .memory_rank = CONFIG_UNSET,
                   .fill_min = CONFIG_UNSET,
                   .half_life_rows = -1.0,
+                  .release_after = VERDICT_RELEASE_DEFAULT,
                   .accounts_max = ACCOUNTS_DEFAULT,
                   .rows_max = SERVICE_ROWS_DEFAULT,
                   .queue_rows_max = QUEUE_ROWS_DEFAULT,
@@ -197,10 +268,35 @@ void config_complete(config *c, const reference *reference) {
         c->fill_min = c->window_rows;
     }
     const reference_threshold *found = reference_find_threshold(reference, c->window_rows);
-    if (!c->has_threshold && found != NULL) {
+    bool evidence =
+        reference->benign != NULL && reference->benign->evidence.window_rows == c->window_rows;
+    if (!c->has_threshold && !evidence && found != NULL) {
         c->has_threshold = true;
         c->threshold = found->threshold;
     }
+}
+
+bool config_read_lists(const config *c, lists **out, char *error, size_t error_bytes) {
+    const lists_file files[] = {
+        {c->allow, false, POLICY_ALLOWED},
+        {c->deny, false, POLICY_DENIED},
+        {c->allow_groups, true, POLICY_ALLOWED},
+        {c->deny_groups, true, POLICY_DENIED},
+    };
+    *out = NULL;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i].path == NULL) {
+            continue;
+        }
+        if (*out == NULL && (*out = lists_open()) == NULL) {
+            snprintf(error, error_bytes, "out of memory");
+            return false;
+        }
+        if (!lists_load(*out, files[i], error, error_bytes)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Takes the whole of an open file when it is a plain one of just the right length. */

@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lists.h"
 #include "poison.h"
 #include "reference.h"
+#include "wire.h"
 
 /* NULL and CONFIG_UNSET: not given. */
 #define CONFIG_UNSET ((size_t)-1)
@@ -31,6 +33,13 @@ typedef struct {
     size_t contexts;
     size_t connections_max;
     size_t threads;
+    wire_mode mode;
+    wire_action action;
+    size_t release_after;
+    const char *allow; /* files of names; NULL: none */
+    const char *deny;
+    const char *allow_groups;
+    const char *deny_groups;
     bool hard_label;
     poison_kind poison;
 } config;
@@ -39,6 +48,8 @@ typedef struct {
 void config_parse(config *config, int argc, char **argv);
 /* Fills in what was not given, from the reference. */
 void config_complete(config *config, const reference *reference);
+/* Reads the files of names; *lists is NULL where there are none. */
+bool config_read_lists(const config *config, lists **lists, char *error, size_t error_bytes);
 /* Reads --secret-file: exactly POISON_SECRET_BYTES bytes. */
 bool config_read_secret(const char *path, unsigned char secret[POISON_SECRET_BYTES], char *error,
                         size_t error_bytes);

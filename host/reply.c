@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "policy.h"
-
 typedef struct {
     const reply_facts *facts;
     request *request;
@@ -39,7 +37,7 @@ static const float *draw_probabilities(void *context, size_t k) {
 }
 
 static bool is_poisoned(const request *r, size_t row) {
-    return r->decisions[row] == POLICY_POISON;
+    return r->decisions[row] == WIRE_POISON;
 }
 
 /* For their time alone. */
@@ -88,17 +86,32 @@ static void add_poison(wire_scores *scores, poison_source *source) {
     scores->pad_bytes = wire_scores_pad(scores, r->wire.rows);
 }
 
+static void add_detail(wire_scores *scores, const reply_facts *facts, const request *r) {
+    bool grouped = r->wire.groups != NULL;
+    scores->reasons = facts->has_verdicts ? r->reasons : NULL;
+    scores->evidence = facts->has_evidence ? r->evidence : NULL;
+    scores->group_scores = grouped ? r->group_scores : NULL;
+    scores->group_excess = grouped && facts->has_tables ? r->group_excess : NULL;
+    scores->group_evidence = grouped && facts->has_evidence ? r->group_evidence : NULL;
+    scores->group_verdicts = grouped && facts->has_verdicts ? r->group_verdicts : NULL;
+}
+
 static int encode_scores(const reply_facts *facts, request *r, nng_msg *message) {
     poison_source source = {facts, r};
     wire_scores scores = {.model = facts->limits->model,
                           .rows = r->wire.rows,
                           .scores = r->scores,
                           .memory_scores = facts->has_memory ? r->memory_scores : NULL,
+                          .excess = facts->has_tables ? r->excess : NULL,
                           .decisions = r->decisions,
+                          .verdicts = facts->has_verdicts ? r->verdicts : NULL,
                           .fill = r->fill,
                           .classes = facts->limits->classes,
                           .degraded = r->degraded};
-    if (r->wire.want_poison && facts->has_threshold) {
+    if (r->wire.want_detail) {
+        add_detail(&scores, facts, r);
+    }
+    if (r->wire.want_poison && facts->may_poison) {
         add_poison(&scores, &source);
     }
     return wire_encode_scores(message, &scores);
@@ -113,6 +126,8 @@ int reply_encode(const reply_facts *facts, request *r, const wire_hello *hello, 
         return wire_encode_pong(message);
     case WIRE_FORGET:
         return wire_encode_forgotten(message, r->known);
+    case WIRE_EXPLAIN:
+        return wire_encode_explanation(message, r->known, r->explanation);
     case WIRE_HELLO:
         return wire_encode_hello(message, hello);
     default:

@@ -3,7 +3,7 @@
  *
  * Where poison is wanted, neither the length of the reply nor the time it takes tells how many rows
  * are poisoned: poison is drawn for every row, that of the others thrown away, and a pad takes the
- * room that it would have had. Without a threshold no row ever is, and there is nothing to hide.
+ * room that it would have had. Where no decision can be poison there is nothing to hide.
  *
  * Threads: any number at once, each with a request and a message of its own.
  */
@@ -19,8 +19,11 @@ typedef struct {
     const wire_limits *limits;
     poison poison;
     bool hard_label;
-    bool has_threshold;
+    bool may_poison; /* some decision can be poison */
     bool has_memory;
+    bool has_tables;   /* excesses */
+    bool has_verdicts; /* some are reached */
+    bool has_evidence; /* they come from evidence */
 } reply_facts;
 
 /* hello is used for WIRE_HELLO alone. 0 or an NNG error. */

@@ -9,15 +9,26 @@
 
 bool request_init(request *r, size_t rows_max, size_t classes) {
     r->scratch = wire_scratch_open(rows_max);
+    r->explanation = calloc(1, sizeof *r->explanation);
     r->scores = calloc(rows_max, sizeof *r->scores);
     r->memory_scores = calloc(rows_max, sizeof *r->memory_scores);
+    r->excess = calloc(rows_max, sizeof *r->excess);
+    r->evidence = calloc(rows_max, sizeof *r->evidence);
+    r->group_scores = calloc(rows_max, sizeof *r->group_scores);
+    r->group_excess = calloc(rows_max, sizeof *r->group_excess);
+    r->group_evidence = calloc(rows_max, sizeof *r->group_evidence);
     r->decisions = calloc(rows_max, sizeof *r->decisions);
+    r->verdicts = calloc(rows_max, sizeof *r->verdicts);
+    r->group_verdicts = calloc(rows_max, sizeof *r->group_verdicts);
+    r->reasons = calloc(rows_max, sizeof *r->reasons);
     r->fill = calloc(rows_max, sizeof *r->fill);
     r->poison_rows = calloc(rows_max, sizeof *r->poison_rows);
     r->poison_labels = calloc(rows_max, sizeof *r->poison_labels);
     r->probabilities = calloc(classes, sizeof *r->probabilities);
-    return r->scratch && r->scores && r->memory_scores && r->decisions && r->fill &&
-           r->poison_rows && r->poison_labels && r->probabilities;
+    return r->scratch && r->explanation && r->scores && r->memory_scores && r->excess &&
+           r->evidence && r->group_scores && r->group_excess && r->group_evidence && r->decisions &&
+           r->verdicts && r->group_verdicts && r->reasons && r->fill && r->poison_rows &&
+           r->poison_labels && r->probabilities;
 }
 
 void request_fini(request *r) {
@@ -25,9 +36,18 @@ void request_fini(request *r) {
     free(r->poison_labels);
     free(r->poison_rows);
     free(r->fill);
+    free(r->reasons);
+    free(r->group_verdicts);
+    free(r->verdicts);
     free(r->decisions);
+    free(r->group_evidence);
+    free(r->group_excess);
+    free(r->group_scores);
+    free(r->evidence);
+    free(r->excess);
     free(r->memory_scores);
     free(r->scores);
+    free(r->explanation);
     wire_scratch_close(r->scratch);
 }
 
@@ -36,22 +56,42 @@ void request_refuse(request *r, wire_code code, const char *text) {
     snprintf(r->text, sizeof r->text, "%s", text);
 }
 
+void request_answer_row(request *r, size_t row, const answer_row *answer) {
+    r->scores[row] = answer->account.score;
+    r->excess[row] = answer->account.excess;
+    r->evidence[row] = answer->account.evidence;
+    r->group_scores[row] = answer->group.score;
+    r->group_excess[row] = answer->group.excess;
+    r->group_evidence[row] = answer->group.evidence;
+    r->group_verdicts[row] = answer->group.verdict;
+    r->memory_scores[row] = answer->memory_score;
+    r->fill[row] = answer->fill;
+    r->decisions[row] = answer->decision;
+    r->verdicts[row] = answer->verdict;
+    r->reasons[row] = answer->reason;
+}
+
+static uint64_t digest_texts(uint64_t digest, const wire_text *texts, size_t count,
+                             const unsigned char key[crypto_shorthash_KEYBYTES]) {
+    unsigned char block[sizeof digest + WIRE_ACCOUNT_BYTES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        memcpy(block, &digest, sizeof digest);
+        memcpy(block + sizeof digest, texts[i].bytes, texts[i].length);
+        crypto_shorthash((unsigned char *)&digest, block, sizeof digest + texts[i].length, key);
+    }
+    return digest;
+}
+
 uint64_t request_digest(const request *r, const unsigned char key[crypto_shorthash_KEYBYTES]) {
     const wire_request *wire = &r->wire;
-    bool forgets = wire->op == WIRE_FORGET;
-    size_t texts = forgets ? 1 : wire->rows;
-    uint64_t digest = (uint64_t)wire->op << 32 | wire->rows;
+    uint64_t begin = (uint64_t)wire->op << 34 | (uint64_t)wire->is_group << 33 |
+                     (uint64_t)(wire->groups != NULL) << 32 | wire->rows;
+    if (wire->op != WIRE_SCORE) {
+        return digest_texts(begin, &wire->account, 1, key);
+    }
     uint64_t classes = 0;
-    unsigned char block[sizeof digest + WIRE_ACCOUNT_BYTES_MAX];
-    for (size_t i = 0; i < texts; i++) {
-        const wire_text *account = forgets ? &wire->account : &wire->accounts[i];
-        memcpy(block, &digest, sizeof digest);
-        memcpy(block + sizeof digest, account->bytes, account->length);
-        crypto_shorthash((unsigned char *)&digest, block, sizeof digest + account->length, key);
-    }
-    if (!forgets) {
-        crypto_shorthash((unsigned char *)&classes, wire->classes, wire->rows * sizeof(uint32_t),
-                         key);
-    }
+    uint64_t digest = digest_texts(begin, wire->accounts, wire->rows, key);
+    digest = digest_texts(digest, wire->groups, wire->groups == NULL ? 0 : wire->rows, key);
+    crypto_shorthash((unsigned char *)&classes, wire->classes, wire->rows * sizeof(uint32_t), key);
     return digest ^ classes;
 }

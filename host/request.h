@@ -20,22 +20,33 @@ typedef struct {
     server_call *call;
     wire_request wire; /* points into the call's message and the scratch */
     wire_scratch *scratch;
-    uint64_t digest; /* when identified */
+    uint64_t digest;    /* when identified */
+    size_t engine_rows; /* rows, those with a group twice */
     /* The answer. */
     wire_code code; /* WIRE_OK: carried out */
     char text[WIRE_TEXT_MAX];
-    bool known;    /* forget */
-    bool degraded; /* scored after the engine had lost its device */
-    float *scores; /* [rows_max], as the next three */
+    bool known;                    /* forget, explain */
+    wire_explanation *explanation; /* explain */
+    bool degraded;                 /* scored after the engine had lost its device */
+    float *scores;                 /* [rows_max], as all that follow up to poison_labels */
     float *memory_scores;
+    float *excess;
+    float *evidence;
+    float *group_scores;
+    float *group_excess;
+    float *group_evidence;
     uint8_t *decisions;
+    uint8_t *verdicts;
+    uint8_t *group_verdicts;
+    uint8_t *reasons;
     uint32_t *fill;
-    uint32_t *poison_rows; /* [rows_max] room for the reply, as the next two */
+    uint32_t *poison_rows; /* room for the reply, as the next two */
     uint32_t *poison_labels;
     float *probabilities; /* [classes] */
     /* While its batch is at work. */
-    answer *answer; /* where its answer is remembered; NULL: nowhere */
-    size_t first;   /* its first row in the batch */
+    answer *answer;      /* where its answer is remembered; NULL: nowhere */
+    size_t first;        /* place of its first row in the batch */
+    size_t groups_first; /* and of its first row by group, if it has groups */
 } request;
 
 bool request_init(request *request, size_t rows_max, size_t classes); /* false: no memory */
@@ -43,9 +54,11 @@ void request_fini(request *request);                                  /* zeroed 
 
 void request_refuse(request *request, wire_code code, const char *text);
 
-/* Tells a repeated request from another one under the same (client, seq): of its op, accounts and
- * classes. Embeddings are left out: they are the bulk of the message, and the rest is enough to
- * notice a client that counts wrongly. */
+void request_answer_row(request *request, size_t row, const answer_row *answer);
+
+/* Tells a repeated request from another one under the same (client, seq): of its op, accounts,
+ * groups and classes. Embeddings are left out: they are the bulk of the message, and the rest is
+ * enough to notice a client that counts wrongly. */
 uint64_t request_digest(const request *request, const unsigned char key[crypto_shorthash_KEYBYTES]);
 
 #endif

@@ -16,6 +16,9 @@
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
+#include "evidence.h"
+#include "explain.h"
+#include "judge.h"
 #include "log.h"
 #include "poison.h"
 #include "queue.h"
@@ -36,6 +39,10 @@ typedef struct {
 
 struct service {
     service_options options;
+    engine_reference statistics;    /* without tables that are for another window */
+    const reference_benign *benign; /* NULL: none for this window */
+    evidence_rules *rules;          /* NULL: evidence decides nothing */
+    size_t batch_rows_max;          /* of the engine: a row with a group counts twice */
     wire_limits limits;
     size_t message_bytes_max;
     size_t poison_rows_max; /* of a request that wants poison */
@@ -48,13 +55,17 @@ struct service {
     /* Of the owner's thread. */
     engine *engine;
     accounts *accounts;
+    judge *judge;
     answers *answers;
     flight flight[SERVICE_FLIGHTS]; /* a ring */
     size_t flight_next;             /* to be filled */
     size_t flights;                 /* at work, those before it */
     size_t in_flight_max;           /* of the engine as it is now */
     request **waiting;              /* [contexts] taken from the queue */
-    uint32_t *slots;                /* [rows_max] */
+    uint32_t *slots;                /* [rows_max] of accounts, as the next */
+    bool *fresh;
+    uint32_t *group_slots; /* likewise of groups; BATCH_NONE: none */
+    bool *group_fresh;
     /* For hello: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -70,10 +81,13 @@ static bool open_parts(service *s) {
     s->accounts = accounts_open(o->accounts_max);
     /* Twice the rows of all batches: those of an answer do not wrap around, so as many may be
      * skipped, and no answer of a batch at work may be dropped for a later one. */
-    size_t at_work = 2 * SERVICE_FLIGHTS * o->rows_max;
+    size_t at_work = 2 * SERVICE_FLIGHTS * s->batch_rows_max;
     s->answers = answers_open(ANSWERS_ROWS_MAX > at_work ? ANSWERS_ROWS_MAX : at_work);
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
-        s->flight[i].batch = batch_open(o->rows_max, o->accounts_max, o->window_rows);
+        s->flight[i].batch = batch_open(&(batch_options){.rows_max = s->batch_rows_max,
+                                                         .places_max = 2 * s->batch_rows_max,
+                                                         .slots_max = o->accounts_max,
+                                                         .window_rows = o->window_rows});
         s->flight[i].request = calloc(o->contexts, sizeof *s->flight[i].request);
         if (s->flight[i].batch == NULL || s->flight[i].request == NULL) {
             return false;
@@ -81,8 +95,19 @@ static bool open_parts(service *s) {
     }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
     s->slots = calloc(o->rows_max, sizeof *s->slots);
+    s->fresh = calloc(o->rows_max, sizeof *s->fresh);
+    s->group_slots = calloc(o->rows_max, sizeof *s->group_slots);
+    s->group_fresh = calloc(o->rows_max, sizeof *s->group_fresh);
+    s->judge = judge_open(&(judge_options){.policy = o->policy,
+                                           .rules = s->rules,
+                                           .lists = o->lists,
+                                           .slots_max = o->accounts_max,
+                                           .window_rows = o->window_rows,
+                                           .release_after = o->release_after,
+                                           .observations_max = s->batch_rows_max});
     s->request = calloc(o->contexts, sizeof *s->request);
-    if (!s->queue || !s->accounts || !s->answers || !s->waiting || !s->slots || !s->request) {
+    if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->slots ||
+        !s->fresh || !s->group_slots || !s->group_fresh || !s->request) {
         return false;
     }
     for (size_t i = 0; i < o->contexts; i++) {
@@ -98,17 +123,48 @@ static bool open_engine(service *s, char *error, size_t error_bytes) {
     size_t classes = o->reference->statistics.classes;
     size_t per_account =
         classes < SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT ? classes : SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT;
-    return engine_open(&s->engine, &o->reference->statistics,
+    return engine_open(&s->engine, &s->statistics,
                        &(engine_options){.name = o->engine,
                                          .window_rows = o->window_rows,
                                          .memory_rank = o->memory_rank,
                                          .half_life_rows = o->half_life_rows,
                                          .memory_blocks = o->accounts_max * per_account,
                                          .slots_max = o->accounts_max,
-                                         .batch_rows_max = o->rows_max,
+                                         .batch_rows_max = s->batch_rows_max,
                                          .threads = o->threads,
                                          .tf32 = o->tf32},
                        error, error_bytes) == ENGINE_OK;
+}
+
+/* Which tables are for this window, and whether evidence by them decides. */
+static bool open_rules(service *s) {
+    const service_options *o = &s->options;
+    const reference_benign *benign = o->reference->benign;
+    s->statistics = o->reference->statistics;
+    s->statistics.benign = NULL;
+    if (benign != NULL && benign->evidence.window_rows == o->window_rows) {
+        s->benign = benign;
+        s->statistics.benign = &benign->window;
+    }
+    if (s->benign != NULL && !o->policy.has_threshold && o->policy.mode != WIRE_OFF) {
+        s->rules = evidence_open(&s->benign->evidence);
+        return s->rules != NULL;
+    }
+    return true;
+}
+
+static void fill_reply_facts(service *s) {
+    const policy *policy = &s->options.policy;
+    reply_facts *reply = &s->reply;
+    reply->limits = &s->limits;
+    reply->hard_label = s->options.hard_label;
+    reply->has_memory = s->facts.memory_rank > 0;
+    reply->has_tables = s->benign != NULL;
+    reply->has_evidence = s->rules != NULL;
+    reply->has_verdicts = policy->mode != WIRE_OFF &&
+                          (s->rules != NULL || policy->has_threshold || s->options.lists != NULL);
+    reply->may_poison =
+        reply->has_verdicts && policy->mode == WIRE_ENFORCE && policy->action == WIRE_ACT_POISON;
 }
 
 bool service_open(service **out, const service_options *options, char *error, size_t error_bytes) {
@@ -125,6 +181,10 @@ bool service_open(service **out, const service_options *options, char *error, si
         s->options.rows_max = options->accounts_max;
     }
     const engine_reference *statistics = &options->reference->statistics;
+    size_t twice = 2 * s->options.rows_max;
+    size_t most = options->accounts_max < ENGINE_BATCH_ROWS_MAX ? options->accounts_max
+                                                                : ENGINE_BATCH_ROWS_MAX;
+    s->batch_rows_max = twice < most ? twice : most;
     s->limits = (wire_limits){.model = options->reference->model,
                               .dim = statistics->dim,
                               .classes = statistics->classes,
@@ -138,16 +198,18 @@ bool service_open(service **out, const service_options *options, char *error, si
                              : SERVICE_POISON_BYTES_MAX / (sizeof(float) * statistics->classes);
     poison_init(&s->reply.poison, options->poison, options->secret);
     crypto_shorthash_keygen(s->digest_key);
+    if (!open_rules(s)) {
+        snprintf(error, error_bytes, "out of memory");
+        service_close(s);
+        return false;
+    }
     if (!open_engine(s, error, error_bytes)) {
         service_close(s);
         return false;
     }
     s->facts = engine_describe(s->engine);
     s->in_flight_max = s->facts.in_flight_max;
-    s->reply.limits = &s->limits;
-    s->reply.hard_label = options->hard_label;
-    s->reply.has_threshold = options->policy.has_threshold;
-    s->reply.has_memory = s->facts.memory_rank > 0;
+    fill_reply_facts(s);
     if (!open_parts(s)) {
         snprintf(error, error_bytes, "out of memory for %zu accounts and requests of %zu rows",
                  s->options.accounts_max, s->options.rows_max);
@@ -166,6 +228,9 @@ void service_close(service *s) {
         request_fini(&s->request[i]);
     }
     free(s->request);
+    free(s->group_fresh);
+    free(s->group_slots);
+    free(s->fresh);
     free(s->slots);
     free(s->waiting);
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
@@ -173,9 +238,11 @@ void service_close(service *s) {
         batch_close(s->flight[i].batch);
     }
     answers_close(s->answers);
+    judge_close(s->judge);
     accounts_close(s->accounts);
     queue_close(s->queue);
     engine_close(s->engine);
+    evidence_close(s->rules);
     poison_fini(&s->reply.poison);
     free(s);
 }
@@ -194,6 +261,14 @@ engine_facts service_facts(const service *s) {
 
 /* ---- on NNG's threads ---- */
 
+static size_t count_grouped(const wire_request *wire) {
+    size_t count = 0;
+    for (size_t i = 0; wire->groups != NULL && i < wire->rows; i++) {
+        count += wire->groups[i].length > 0;
+    }
+    return count;
+}
+
 bool service_begin(void *host, server_call *call, const void *message, size_t bytes) {
     service *s = host;
     request *r = &s->request[server_call_index(call)];
@@ -202,10 +277,12 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
         return true;
     }
-    if (r->wire.op == WIRE_EXPLAIN || r->wire.is_group || r->wire.groups != NULL) {
-        request_refuse(r, WIRE_BAD_REQUEST,
-                       r->wire.op == WIRE_EXPLAIN ? "explain: not served yet"
-                                                  : "groups: not supported in this version");
+    r->engine_rows = r->wire.rows + count_grouped(&r->wire);
+    if (r->engine_rows > s->batch_rows_max) {
+        r->code = WIRE_TOO_LARGE;
+        snprintf(r->text, sizeof r->text,
+                 "groups: expected at most %zu rows, each with a group counted twice, came %zu",
+                 s->batch_rows_max, r->engine_rows);
         return true;
     }
     if (r->wire.want_poison && r->wire.rows > s->poison_rows_max) {
@@ -219,7 +296,7 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
         r->digest = request_digest(r, s->digest_key);
     }
     /* Once it is in the queue the request is the owner's. */
-    switch (queue_put(s->queue, r, r->wire.rows)) {
+    switch (queue_put(s->queue, r, r->engine_rows)) {
     case QUEUE_OK:
         return false;
     case QUEUE_FULL:
@@ -258,7 +335,12 @@ static wire_hello hello_of(service *s) {
                           .has_threshold = o->policy.has_threshold,
                           .threshold = o->policy.threshold,
                           .min_fill = o->policy.fill_min,
-                          .hard_label = o->hard_label};
+                          .hard_label = o->hard_label,
+                          .mode = o->policy.mode,
+                          .action = o->policy.action,
+                          .has_tables = s->benign != NULL,
+                          .false_alarms = s->rules != NULL ? s->benign->false_alarms : 0.0,
+                          .evidence_threshold = s->rules != NULL ? 1.0 : 0.0};
     snprintf(model->name, sizeof model->name, "%s", s->limits.model);
     return hello;
 }
@@ -288,40 +370,76 @@ static void watch_engine(service *s) {
 
 static void answer_from(request *r, const answer *answer) {
     for (size_t i = 0; i < r->wire.rows; i++) {
-        r->scores[i] = answer->row[i].score;
-        r->memory_scores[i] = answer->row[i].memory_score;
-        r->fill[i] = answer->row[i].fill;
-        r->decisions[i] = answer->row[i].decision;
+        request_answer_row(r, i, &answer->row[i]);
     }
-    r->known = answer->row[0].decision != 0;
+    r->known = answer->row[0].verdict != 0;
     r->degraded = answer->degraded;
 }
 
+static void land(service *s);
+
 static void forget(service *s, request *r) {
-    const wire_text *account = &r->wire.account;
-    uint32_t slot = accounts_remove(s->accounts, account->bytes, account->length);
+    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    uint32_t slot = accounts_remove(s->accounts, name);
     r->known = slot != ACCOUNTS_NONE;
     if (r->known) {
         engine_forget(s->engine, slot);
+        judge_forget(s->judge, slot);
         atomic_store(&s->accounts_held, accounts_held(s->accounts));
     }
     if (r->answer != NULL) {
-        r->answer->row[0] = (answer_row){.decision = r->known};
+        r->answer->row[0] = (answer_row){.verdict = r->known};
         r->answer->pending = false;
     }
 }
 
-/* Every row's account gets its slot; an account that is new to its slot finds it empty. */
+static void explain(service *s, request *r) {
+    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    uint32_t slot = accounts_find(s->accounts, name);
+    r->known = slot != ACCOUNTS_NONE;
+    if (r->known && !explain_slot(&(explain_source){.engine = s->engine,
+                                                    .statistics = &s->statistics,
+                                                    .judge = s->judge,
+                                                    .policy = &s->options.policy,
+                                                    .release_after = s->options.release_after,
+                                                    .window_rows = s->options.window_rows},
+                                  slot, r->explanation)) {
+        request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
+    }
+    r->explanation->is_group = r->wire.is_group;
+}
+
+/* A name's slot; an account that is new to its slot finds it empty. */
+static bool resolve(service *s, const wire_text *text, bool is_group, uint32_t *slot, bool *fresh) {
+    accounts_name name = {text->bytes, text->length, is_group};
+    *slot = accounts_touch(s->accounts, name, fresh);
+    if (*slot != ACCOUNTS_NONE && *fresh) {
+        engine_forget(s->engine, *slot);
+    }
+    return *slot != ACCOUNTS_NONE;
+}
+
+/* Every row's account and group get their slots. Where memory runs out, those that are new to
+ * theirs are new again the next time. */
 static bool resolve_accounts(service *s, const wire_request *wire) {
     for (size_t i = 0; i < wire->rows; i++) {
-        bool fresh;
-        const wire_text *account = &wire->accounts[i];
-        s->slots[i] = accounts_touch(s->accounts, account->bytes, account->length, &fresh);
-        if (s->slots[i] == ACCOUNTS_NONE) {
+        bool grouped = wire->groups != NULL && wire->groups[i].length > 0;
+        s->group_slots[i] = BATCH_NONE;
+        s->group_fresh[i] = false;
+        if (!resolve(s, &wire->accounts[i], false, &s->slots[i], &s->fresh[i]) ||
+            (grouped &&
+             !resolve(s, &wire->groups[i], true, &s->group_slots[i], &s->group_fresh[i]))) {
+            for (size_t k = 0; k <= i; k++) {
+                if (s->fresh[k]) {
+                    accounts_remove(s->accounts, (accounts_name){wire->accounts[k].bytes,
+                                                                 wire->accounts[k].length, false});
+                }
+                if (s->group_fresh[k]) {
+                    accounts_remove(s->accounts, (accounts_name){wire->groups[k].bytes,
+                                                                 wire->groups[k].length, true});
+                }
+            }
             return false;
-        }
-        if (fresh) {
-            engine_forget(s->engine, s->slots[i]);
         }
     }
     return true;
@@ -353,45 +471,60 @@ static plan plan_repeated(service *s, request *r) {
     return PLAN_DONE;
 }
 
+/* What is about one account, outside of batches. Its rows that are at work come before. */
+static void plan_lookup(service *s, request *r) {
+    while (s->flights > 0) {
+        land(s);
+    }
+    if (r->wire.op == WIRE_EXPLAIN) {
+        explain(s, r);
+        return;
+    }
+    if (r->wire.identified) {
+        answer_key key = {r->wire.client, r->wire.seq};
+        r->answer = answers_put(s->answers, key, r->digest, 1);
+    }
+    forget(s, r);
+}
+
 static plan plan_one(service *s, batch *batch, request *r) {
     const wire_request *wire = &r->wire;
-    plan repeated = plan_repeated(s, r);
+    plan repeated = wire->op == WIRE_EXPLAIN ? PLAN_SCORE : plan_repeated(s, r);
     if (repeated != PLAN_SCORE) {
         return repeated;
     }
-    bool forgets = wire->op == WIRE_FORGET;
     if (batch_rows(batch) > 0 &&
-        (forgets || wire->rows > s->options.rows_max - batch_rows(batch))) {
+        (wire->op != WIRE_SCORE || r->engine_rows > s->batch_rows_max - batch_rows(batch))) {
         return PLAN_LATER; /* an account's rows in the batch come before its end */
     }
     r->answer = NULL;
-    if (!forgets && !resolve_accounts(s, wire)) {
+    if (wire->op != WIRE_SCORE) {
+        plan_lookup(s, r);
+        return PLAN_DONE;
+    }
+    if (!resolve_accounts(s, wire)) {
         request_refuse(r, WIRE_INTERNAL, "out of memory in the table of accounts");
         return PLAN_DONE;
     }
     if (wire->identified) {
         answer_key key = {wire->client, wire->seq};
-        r->answer = answers_put(s->answers, key, r->digest, forgets ? 1 : wire->rows);
+        r->answer = answers_put(s->answers, key, r->digest, wire->rows);
     }
-    if (forgets) {
-        forget(s, r);
-        return PLAN_DONE;
+    r->first = batch_put(batch, &(batch_key){wire, s->limits.dim, s->slots, s->fresh});
+    if (wire->groups != NULL) {
+        r->groups_first =
+            batch_put(batch, &(batch_key){wire, s->limits.dim, s->group_slots, s->group_fresh});
     }
-    r->first = batch_put(batch, wire, s->limits.dim, s->slots);
     return PLAN_SCORE;
 }
 
-/* Takes over what the engine found, row by row, and decides. */
+/* Takes over what the batch's observations came to, row by row. */
 static void decide(service *s, const batch *batch, request *r) {
     for (size_t i = 0; i < r->wire.rows; i++) {
-        const engine_result *result = batch_result(batch, r->first + i);
-        r->scores[i] = (float)result->score;
-        r->memory_scores[i] = (float)result->memory_score;
-        r->fill[i] = result->fill;
-        r->decisions[i] = (uint8_t)policy_decide(&s->options.policy, result->score, result->fill);
+        answer_row row = judge_row(s->judge, batch, r, i);
+        request_answer_row(r, i, &row);
         if (r->answer != NULL) {
-            r->answer->row[i] =
-                (answer_row){r->scores[i], r->memory_scores[i], r->fill[i], r->decisions[i]};
+            r->answer->row[i] = row;
         }
     }
     r->degraded = atomic_load(&s->degraded);
@@ -404,6 +537,11 @@ static void decide(service *s, const batch *batch, request *r) {
 /* What the engine said of a batch goes to its requests. */
 static void settle(service *s, flight *f, engine_status status) {
     watch_engine(s);
+    if (status == ENGINE_OK) {
+        judge_observe(s->judge, f->batch);
+    } else {
+        judge_skip(s->judge, f->batch);
+    }
     for (size_t i = 0; i < f->requests; i++) {
         request *r = f->request[i];
         if (status == ENGINE_OK) {

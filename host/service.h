@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lists.h"
 #include "poison.h"
 #include "policy.h"
 #include "reference.h"
@@ -41,9 +42,12 @@ typedef struct {
     size_t rows_max;       /* of a request; cut to accounts_max */
     size_t queue_rows_max; /* waiting; past it: overloaded */
     size_t contexts;       /* requests at once */
-    policy policy;
-    bool hard_label;             /* poison with labels instead of probabilities */
-    poison_kind poison;          /* of the probabilities */
+    policy policy;         /* with a threshold it decides; else evidence, where the reference has
+                            * tables for this window */
+    const lists *lists;    /* borrowed; NULL: none */
+    size_t release_after;  /* clean queries that free a flagged account; 0: none do */
+    bool hard_label;       /* poison with labels instead of probabilities */
+    poison_kind poison;    /* of the probabilities */
     const unsigned char *secret; /* [POISON_SECRET_BYTES], NULL: random */
 } service_options;
 

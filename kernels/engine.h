@@ -177,6 +177,25 @@ engine_status engine_export(engine *engine, uint32_t slot, void *bytes, size_t c
  * with ENGINE_BAD_ARGUMENT; so is a merge with no free block. */
 engine_status engine_import(engine *engine, uint32_t slot, const void *bytes, size_t used);
 
+/* What one class has to do with a window's score. */
+typedef struct {
+    uint32_t class_index;
+    size_t n;  /* rows of it */
+    double d2; /* = mean_part + covariance_part */
+    double
+        mean_part; /* |mean - m_c|^2 along F_c's columns: of what these leave out nothing is kept */
+    double covariance_part;
+    double benign_mean; /* of d2 over n honest rows, and ... */
+    double benign_deviation;
+    double excess; /* ... (d2 - benign_mean) / benign_deviation; all three NaN without tables */
+} engine_class;
+/* Reads the window in exported bytes class by class, largest n d2 first: those that fit capacity,
+ * and into *count how many; of the total only what is about the window. Changes no slot.
+ * ENGINE_BAD_ARGUMENT: not bytes of this reference's shape. */
+engine_status engine_read_window(const engine_reference *reference, const void *bytes, size_t used,
+                                 engine_class *classes, size_t capacity, size_t *count,
+                                 engine_result *total);
+
 engine_facts engine_describe(const engine *engine);
 const char *engine_status_text(engine_status status);
 

@@ -209,3 +209,19 @@ bool parcel_read(const parcel_store *store, uint32_t slot, const unsigned char *
     }
     return true;
 }
+
+bool parcel_look(const engine_reference *reference, const unsigned char *bytes, size_t used,
+                 parcel_view *view) {
+    parcel_header header;
+    if (used < sizeof header) {
+        return false;
+    }
+    memcpy(&header, bytes, sizeof header);
+    view->row_bytes = sizeof(uint32_t) + sizeof(float) + reference->rank * sizeof(float);
+    view->rows = bytes + sizeof header;
+    view->fill = header.fill;
+    return memcmp(header.magic, "ADDERS1", sizeof header.magic) == 0 &&
+           header.dim == reference->dim && header.classes == reference->classes &&
+           header.rank == reference->rank && header.fill <= ENGINE_WINDOW_MAX &&
+           (used - sizeof header) / view->row_bytes >= header.fill;
+}

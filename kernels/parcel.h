@@ -32,4 +32,13 @@ void parcel_write(const parcel_store *store, uint32_t slot, unsigned char *bytes
  * cannot have written them or the memory has too few free blocks. */
 bool parcel_read(const parcel_store *store, uint32_t slot, const unsigned char *bytes, size_t used);
 
+/* The window in the bytes: fill rows, row i beginning at rows + i * row_bytes with its class and s
+ * and then its y. False: not of this dim, classes and rank, or cut off. */
+typedef struct {
+    size_t fill, row_bytes;
+    const unsigned char *rows;
+} parcel_view;
+bool parcel_look(const engine_reference *reference, const unsigned char *bytes, size_t used,
+                 parcel_view *view);
+
 #endif

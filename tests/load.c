@@ -105,7 +105,7 @@ static void check_reply(sender *s, const adder_reply *reply, size_t rows, bool w
                   isfinite(reply->memory_scores[i]),
               "a score is no number");
         check(reply->fill[i] >= 1 && reply->fill[i] <= WINDOW, "a fill beyond the window");
-        check(reply->decisions[i] <= ADDER_WARMING, "an unknown decision");
+        check(reply->decisions[i] <= ADDER_LABEL_ONLY, "an unknown decision");
         poison += reply->decisions[i] == ADDER_POISON;
     }
     check(reply->poison_count == (want_poison ? poison : 0), "another number of poisoned rows");

@@ -11,7 +11,7 @@
 #include "accounts.h"
 
 static uint32_t touch(accounts *a, const char *name, bool *fresh) {
-    return accounts_touch(a, name, strlen(name), fresh);
+    return accounts_touch(a, (accounts_name){name, strlen(name), false}, fresh);
 }
 
 static void start(void) {
@@ -30,8 +30,8 @@ Test(accounts, an_account_keeps_its_slot_and_two_never_share_one) {
     cr_assert_neq(one, two);
     cr_assert_eq(touch(a, "one", &fresh), one);
     cr_assert_not(fresh);
-    cr_assert_eq(accounts_find(a, "two", 3), two);
-    cr_assert_eq(accounts_find(a, "three", 5), ACCOUNTS_NONE);
+    cr_assert_eq(accounts_find(a, (accounts_name){"two", 3, false}), two);
+    cr_assert_eq(accounts_find(a, (accounts_name){"three", 5, false}), ACCOUNTS_NONE);
     cr_assert_eq(accounts_held(a), 2);
     accounts_close(a);
 }
@@ -41,10 +41,22 @@ Test(accounts, names_are_bytes_of_any_value_and_the_longest_length_fits) {
     char longest[ACCOUNTS_NAME_BYTES_MAX];
     bool fresh;
     memset(longest, 0xff, sizeof longest);
-    uint32_t whole = accounts_touch(a, longest, sizeof longest, &fresh);
-    uint32_t less = accounts_touch(a, longest, sizeof longest - 1, &fresh);
+    uint32_t whole = accounts_touch(a, (accounts_name){longest, sizeof longest, false}, &fresh);
+    uint32_t less = accounts_touch(a, (accounts_name){longest, sizeof longest - 1, false}, &fresh);
     cr_assert(fresh, "a prefix is another account");
     cr_assert_neq(whole, less);
+    accounts_close(a);
+}
+
+Test(accounts, an_account_and_a_group_of_one_name_are_two) {
+    accounts *a = accounts_open(2);
+    bool fresh;
+    uint32_t account = touch(a, "x", &fresh);
+    uint32_t group = accounts_touch(a, (accounts_name){"x", 1, true}, &fresh);
+    cr_assert(fresh);
+    cr_assert_neq(account, group);
+    cr_assert_eq(accounts_remove(a, (accounts_name){"x", 1, true}), group);
+    cr_assert_eq(accounts_find(a, (accounts_name){"x", 1, false}), account);
     accounts_close(a);
 }
 
@@ -52,8 +64,8 @@ Test(accounts, a_removed_account_leaves_its_place_to_the_next) {
     accounts *a = accounts_open(1);
     bool fresh;
     uint32_t slot = touch(a, "one", &fresh);
-    cr_assert_eq(accounts_remove(a, "one", 3), slot);
-    cr_assert_eq(accounts_remove(a, "one", 3), ACCOUNTS_NONE);
+    cr_assert_eq(accounts_remove(a, (accounts_name){"one", 3, false}), slot);
+    cr_assert_eq(accounts_remove(a, (accounts_name){"one", 3, false}), ACCOUNTS_NONE);
     cr_assert_eq(accounts_held(a), 0);
     cr_assert_eq(touch(a, "two", &fresh), slot);
     cr_assert(fresh);

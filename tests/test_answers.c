@@ -10,7 +10,7 @@
 
 static void write_rows(answer *answer, float value) {
     for (size_t i = 0; i < answer->rows; i++) {
-        answer->row[i] = (answer_row){.score = value, .fill = (uint32_t)i};
+        answer->row[i] = (answer_row){.memory_score = value, .fill = (uint32_t)i};
     }
     answer->pending = false;
 }
@@ -66,7 +66,7 @@ Test(answers, live_answers_are_intact_and_only_the_oldest_are_dropped) {
             if (alive) {
                 sum += found->rows;
                 cr_assert_eq(found->rows, rows[seq - back]);
-                cr_assert_eq(found->row[0].score, (float)(seq - back));
+                cr_assert_eq(found->row[0].memory_score, (float)(seq - back));
                 cr_assert_eq(found->row[found->rows - 1].fill, found->rows - 1);
             }
         }

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "poison.h"
-#include "policy.h"
 
 enum { CLASSES = 1000 };
 
@@ -294,21 +293,4 @@ Test(poison, confidence_is_distributed_as_honest_answers_is) {
     printf("a threshold on the confidence tells poison from honest answers by %.3f\n", worst);
     cr_assert_lt(worst, 0.1); /* the fit's own; sampling adds 0.01 */
     free(confidence);
-}
-
-Test(policy, a_full_window_above_the_threshold_is_poisoned_and_a_short_one_is_warming) {
-    policy p = {.has_threshold = true, .threshold = 10.0, .fill_min = 16};
-    cr_assert_eq(policy_decide(&p, 10.0, 16), POLICY_ALLOW);
-    cr_assert_eq(policy_decide(&p, 10.0001, 16), POLICY_POISON);
-    cr_assert_eq(policy_decide(&p, 1e9, 15), POLICY_WARMING);
-    cr_assert_eq(policy_decide(&p, 1.0, 15), POLICY_WARMING);
-    cr_assert_eq(policy_decide(&p, (double)NAN, 16), POLICY_POISON,
-                 "what is no number is not honest");
-    cr_assert_eq(policy_decide(&p, (double)INFINITY, 16), POLICY_POISON);
-}
-
-Test(policy, without_a_threshold_everything_is_allowed) {
-    policy p = {.has_threshold = false, .fill_min = 16};
-    cr_assert_eq(policy_decide(&p, 1e9, 16), POLICY_ALLOW);
-    cr_assert_eq(policy_decide(&p, 1e9, 1), POLICY_ALLOW);
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "policy.h"
 #include "reply.h"
 
 enum { DIM = 4, ROWS_MAX = 1024, CLASSES_MAX = 1000 };
@@ -51,7 +50,7 @@ typedef struct {
 static void stage_open(stage *s, size_t classes, bool hard_label) {
     cr_assert(sodium_init() >= 0);
     *s = (stage){.limits = {.model = "resnet", .dim = DIM, .classes = classes}};
-    s->facts = (reply_facts){.limits = &s->limits, .hard_label = hard_label, .has_threshold = true};
+    s->facts = (reply_facts){.limits = &s->limits, .hard_label = hard_label, .may_poison = true};
     poison_init(&s->facts.poison, POISON_PLAUSIBLE, secret);
     cr_assert(request_init(&s->request, ROWS_MAX, CLASSES_MAX));
     for (size_t i = 0; i < ROWS_MAX; i++) {
@@ -77,7 +76,7 @@ static nng_msg *encode(stage *s, size_t rows, size_t poisoned) {
     s->request.wire.rows = rows;
     for (size_t i = 0; i < rows; i++) {
         bool one = i * poisoned / rows != (i + 1) * poisoned / rows;
-        s->request.decisions[i] = one ? POLICY_POISON : i % 2 ? POLICY_ALLOW : POLICY_WARMING;
+        s->request.decisions[i] = one ? WIRE_POISON : i % 2 ? WIRE_ALLOW : WIRE_WARMING;
     }
     cr_assert_eq(nng_msg_alloc(&message, 0), 0);
     cr_assert_eq(reply_encode(&s->facts, &s->request, NULL, message), 0);
@@ -196,7 +195,7 @@ Test(reply, to_whom_wants_no_poison_or_where_there_is_no_threshold_takes_no_draw
     stage_open(&s, 10, false);
     for (int i = 0; i < 3; i++) {
         s.request.wire.want_poison = i != 0;
-        s.facts.has_threshold = i != 1;
+        s.facts.may_poison = i != 1;
         distributions_drawn = 0;
         nng_msg *message = encode(&s, ROWS, 0);
         length[i] = nng_msg_len(message);

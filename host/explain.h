@@ -1,0 +1,30 @@
+/*
+ * explain.h - why an account or a group has its verdict: what an operator is told.
+ *
+ * Threads: the owner's.
+ */
+#ifndef ADDER_EXPLAIN_H
+#define ADDER_EXPLAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine.h"
+#include "judge.h"
+#include "policy.h"
+#include "wire.h"
+
+typedef struct {
+    engine *engine; /* with nothing at work */
+    const engine_reference *statistics;
+    const judge *judge;
+    const policy *policy;
+    size_t window_rows;
+    size_t release_after;
+} explain_source;
+
+/* All but is_group. False: no memory, or the engine failed. */
+bool explain_slot(const explain_source *source, uint32_t slot, wire_explanation *explanation);
+
+#endif
