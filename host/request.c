@@ -76,7 +76,9 @@ static uint64_t digest_texts(uint64_t digest, const wire_text *texts, size_t cou
     unsigned char block[sizeof digest + WIRE_ACCOUNT_BYTES_MAX];
     for (size_t i = 0; i < count; i++) {
         memcpy(block, &digest, sizeof digest);
-        memcpy(block + sizeof digest, texts[i].bytes, texts[i].length);
+        if (texts[i].length > 0) { /* or it is a row without a group, of no bytes at all */
+            memcpy(block + sizeof digest, texts[i].bytes, texts[i].length);
+        }
         crypto_shorthash((unsigned char *)&digest, block, sizeof digest + texts[i].length, key);
     }
     return digest;

@@ -179,17 +179,28 @@ static void replay_as(const daemon_fixture *d, const char *account, bool hostile
     free(out);
 }
 
-Test(cli, the_daemon_picks_the_threshold_up_and_flags_the_thief) {
+Test(cli, the_daemon_picks_the_calibration_up_flags_the_thief_and_explains_it) {
     daemon_fixture d;
     daemon_open(&d, 64);
-    double threshold = calibrate(&d);
+    calibrate(&d);
     daemon_start(&d, DAEMON_NO_FLAGS);
     char *info = output_of(RUN(&d, "info", "--connect", d.url));
-    cr_assert_leq(fabs(number_after(info, "threshold") - threshold), 1e-4, "%s", info);
+    cr_assert(strstr(info, "mode           enforce, action poison"), "%s", info);
+    cr_assert(strstr(info, "evidence       flags at most 0.001 of honest accounts"), "%s", info);
     cr_assert_eq(number_after(info, "window"), 16.0);
     free(info);
     replay_as(&d, "alice", false);
     replay_as(&d, "mallory", true);
+    char *why = output_of(RUN(&d, "explain", "mallory", "--connect", d.url));
+    cr_assert(strstr(why, "verdict          flagged, by what its queries add up to"), "%s", why);
+    cr_assert_eq(number_after(why, "\nqueries"), 200.0, "%s", why);
+    cr_assert_gt(number_after(why, "\nevidence"), 1.0, "%s", why);
+    cr_assert_gt(number_after(why, "\nexcess"), 3.0, "%s", why);
+    free(why);
+    why = output_of(RUN(&d, "explain", "alice", "--connect", d.url));
+    cr_assert(strstr(why, "verdict          clean\n"), "%s", why);
+    free(why);
+    expect(RUN(&d, "explain", "alice", "--group", "--connect", d.url), 1, "not known");
     info = output_of(RUN(&d, "info", "--connect", d.url));
     cr_assert_eq(number_after(info, "accounts"), 2.0, "%s", info);
     cr_assert_eq(number_after(info, "rows scored"), 400.0, "%s", info);
@@ -242,8 +253,8 @@ Test(cli, demo_prints_a_line_for_every_account) {
 
 /* ---- wrongly used, or in vain ---- */
 
-static const char *const commands[] = {"fit",  "calibrate", "evaluate", "replay",
-                                       "demo", "ping",      "info",     "forget"};
+static const char *const commands[] = {"fit",  "calibrate", "evaluate", "replay", "demo",
+                                       "ping", "info",      "explain",  "forget"};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 Test(cli, every_command_has_help) {

@@ -209,7 +209,7 @@ Test(verdict, an_account_is_undecided_then_flagged_and_freed_by_a_run_of_clean_q
     evidence_close(rules);
 }
 
-Test(verdict, one_hostile_query_in_a_clean_run_begins_it_anew_and_0_frees_nobody) {
+Test(verdict, evidence_above_a_limit_begins_the_clean_run_anew_and_0_frees_nobody) {
     evidence_rules *rules = open_rules();
     verdicts *v = open_verdicts(rules, RELEASE);
     verdicts *for_ever = open_verdicts(rules, 0);
@@ -219,7 +219,7 @@ Test(verdict, one_hostile_query_in_a_clean_run_begins_it_anew_and_0_frees_nobody
         observe(for_ever, 0, 0.0f);
     }
     for (size_t round = 0; round < 5; round++) {
-        for (size_t i = 0; i + 1 < RELEASE; i++) {
+        for (size_t i = 0; i < RELEASE / 2; i++) {
             r = observe(v, 0, 0.9f);
             cr_assert_eq(r->verdict, WIRE_FLAGGED);
         }

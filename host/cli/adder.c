@@ -23,18 +23,19 @@ static char replay_title[] = "adder replay";
 static char demo_title[] = "adder demo";
 static char ping_title[] = "adder ping";
 static char info_title[] = "adder info";
+static char explain_title[] = "adder explain";
 static char forget_title[] = "adder forget";
 
 static const command commands[] = {
     {"fit", fit_title, cli_fit, "make a reference from training data or statistics"},
-    {"calibrate", calibrate_title, cli_calibrate,
-     "find the threshold from held-out honest queries"},
+    {"calibrate", calibrate_title, cli_calibrate, "measure held-out honest queries"},
     {"evaluate", evaluate_title, cli_evaluate, "score honest and hostile queries offline"},
     {"replay", replay_title, cli_replay, "stream a file to the daemon as one account"},
     {"demo", demo_title, cli_demo, "stream honest accounts and thieves and print how they fared"},
     {"ping", ping_title, cli_ping, "see whether the daemon answers"},
     {"info", info_title, cli_info, "print what the daemon serves and its limits"},
-    {"forget", forget_title, cli_forget, "drop an account's window and memory"},
+    {"explain", explain_title, cli_explain, "print why an account or a group has its verdict"},
+    {"forget", forget_title, cli_forget, "drop an account's window, memory and evidence"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -15,6 +15,7 @@ typedef struct {
     const char *url;
     const char *account;
     bool takes_account;
+    bool is_group;
     size_t timeout_ms;
 } ask_options;
 
@@ -24,11 +25,21 @@ static const struct argp_option options[] = {
     {0},
 };
 
+static const struct argp_option forget_options[] = {
+    {"connect", 'u', "URL", 0, "The daemon", 1},
+    {"group", 'g', 0, 0, "NAME is a group's", 1},
+    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
+    {0},
+};
+
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     ask_options *o = state->input;
     switch (key) {
     case 'u':
         o->url = value;
+        break;
+    case 'g':
+        o->is_group = true;
         break;
     case 't':
         o->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
@@ -41,8 +52,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case ARGP_KEY_END:
         if (o->url == NULL || (o->takes_account && o->account == NULL)) {
-            argp_error(state, "%s",
-                       o->url == NULL ? "--connect is needed" : "an ACCOUNT is needed");
+            argp_error(state, "%s", o->url == NULL ? "--connect is needed" : "a NAME is needed");
         }
         break;
     default:
@@ -63,7 +73,8 @@ static adder_status ping(adder_client *client, const ask_options *o, adder_error
 
 static adder_status forget(adder_client *client, const ask_options *o, adder_error *error) {
     bool known;
-    adder_status status = adder_forget(client, o->account, &known, error);
+    adder_status status = o->is_group ? adder_forget_group(client, o->account, &known, error)
+                                      : adder_forget(client, o->account, &known, error);
     if (status == ADDER_OK) {
         printf("%s\n", known ? "forgotten" : "not known");
     }
@@ -79,9 +90,14 @@ static void print_model(const adder_model *model) {
            model->min_fill);
     printf("  memory         rank %" PRIu64 ", half-life %g rows\n", model->memory_rank,
            model->half_life_rows);
+    static const char *const modes[] = {"enforce", "shadow", "off"};
+    static const char *const actions[] = {"poison", "label_only", "flag"};
+    printf("  mode           %s, action %s, poison is %s\n", modes[model->mode],
+           actions[model->action], model->hard_label ? "a label" : "probabilities");
     if (model->has_threshold) {
-        printf("  threshold      %.6g, poison is %s\n", model->threshold,
-               model->hard_label ? "a label" : "probabilities");
+        printf("  threshold      %.6g on the window's score\n", model->threshold);
+    } else if (model->evidence_threshold > 0.0) {
+        printf("  evidence       flags at most %g of honest accounts\n", model->false_alarms);
     } else {
         printf("  threshold      none: every decision is allow\n");
     }
@@ -145,6 +161,12 @@ int cli_info(int argc, char **argv) {
 
 int cli_forget(int argc, char **argv) {
     static const struct argp argp = {
-        options, parse_option, "ACCOUNT", "Drop an account's window and memory.", NULL, NULL, NULL};
+        forget_options,
+        parse_option,
+        "NAME",
+        "Drop an account's, or a group's, window, memory and evidence.",
+        NULL,
+        NULL,
+        NULL};
     return ask(argc, argv, &argp, true, forget);
 }

@@ -248,10 +248,9 @@ static bool stream_all(demo *d, adder_error *error) {
 /* ---- the end ---- */
 
 static void print_table(const demo *d) {
-    const adder_model *model = &d->info.model[0];
-    printf("%-10s %-28s %8s %8s %9s %10s\n", "account", "kind", "queries", "flagged", "poisoned",
-           "score /");
-    printf("%-10s %-28s %8s %8s %9s %10s\n", "", "", "", "at query", "", "threshold");
+    printf("%-10s %-28s %8s %8s %9s %8s\n", "account", "kind", "queries", "flagged", "poisoned",
+           "mean");
+    printf("%-10s %-28s %8s %8s %9s %8s\n", "", "", "", "at query", "", "excess");
     for (size_t i = 0; i < ROLES; i++) {
         const role *r = &roles[i];
         const stream_tally *t = &d->actor[i].tally;
@@ -259,9 +258,9 @@ static void print_table(const demo *d) {
         if (t->first_flagged > 0) {
             snprintf(flagged, sizeof flagged, "%zu", t->first_flagged);
         }
-        double mean = t->scored > 0 ? t->score_sum / (double)t->scored : 0.0;
-        printf("%-10s %-28s %8zu %8s %8.1f%% %10.2f\n", r->name, r->kind, t->queries, flagged,
-               100.0 * (double)t->poisoned / (double)t->queries, mean / model->threshold);
+        printf("%-10s %-28s %8zu %8s %8.1f%% %8.2f\n", r->name, r->kind, t->queries, flagged,
+               100.0 * (double)t->poisoned / (double)t->queries,
+               t->excess_sum / (double)t->queries);
     }
 }
 
@@ -323,8 +322,8 @@ static bool prepare(demo *d, adder_error *error) {
         adder_hello(d->client, &d->info, error) != ADDER_OK) {
         return false;
     }
-    if (!d->info.model[0].has_threshold) {
-        snprintf(error->text, sizeof error->text, "the daemon has no threshold; calibrate first");
+    if (!d->info.model[0].has_tables) {
+        snprintf(error->text, sizeof error->text, "the daemon's reference is not calibrated");
         return false;
     }
     for (size_t i = 0; i < ROLES; i++) {

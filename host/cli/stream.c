@@ -42,11 +42,12 @@ static void count_row(const stream *stream, const adder_reply *reply, size_t row
         tally->scored++;
         tally->score_max = score > tally->score_max ? score : tally->score_max;
     }
-    if (reply->decisions[row] == ADDER_POISON) {
-        tally->poisoned++;
-        if (tally->first_flagged == 0) {
-            tally->first_flagged = tally->queries;
-        }
+    bool poisoned = reply->decisions[row] == ADDER_POISON;
+    bool flagged = reply->verdicts != NULL ? reply->verdicts[row] == ADDER_FLAGGED : poisoned;
+    tally->excess_sum += reply->excess != NULL ? (double)reply->excess[row] : 0.0;
+    tally->poisoned += poisoned;
+    if (flagged && tally->first_flagged == 0) {
+        tally->first_flagged = tally->queries;
     }
 }
 

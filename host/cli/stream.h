@@ -17,7 +17,8 @@ typedef struct {
     size_t first_flagged; /* number of the query, from 1; 0: never */
     double score_last;
     double score_max;
-    double score_sum; /* over queries in full windows, `scored` of them */
+    double excess_sum; /* over all rows; 0 without tables */
+    double score_sum;  /* over queries in full windows, `scored` of them */
     size_t scored;
 } stream_tally;
 
