@@ -35,7 +35,7 @@ size_t batch_rows(const batch *batch);
 typedef struct {
     const wire_request *request;
     size_t dim;
-    const uint32_t *slots; /* [rows] BATCH_NONE: the row has no such key */
+    const uint32_t *slots; /* [rows] BATCH_NONE (ACCOUNTS_NONE): the row has no such key */
     const bool *fresh;     /* [rows] the row is the first of an account that is new to its slot */
 } batch_key;
 #define BATCH_NONE UINT32_MAX

@@ -24,6 +24,7 @@
 #include "queue.h"
 #include "reply.h"
 #include "request.h"
+#include "slots.h"
 #include "wire.h"
 
 #define ADDER_VERSION "0.1.0"
@@ -62,10 +63,7 @@ struct service {
     size_t flights;                 /* at work, those before it */
     size_t in_flight_max;           /* of the engine as it is now */
     request **waiting;              /* [contexts] taken from the queue */
-    uint32_t *slots;                /* [rows_max] of accounts, as the next */
-    bool *fresh;
-    uint32_t *group_slots; /* likewise of groups; BATCH_NONE: none */
-    bool *group_fresh;
+    slots slots;                    /* of the request that is being planned */
     /* For hello: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -94,10 +92,6 @@ static bool open_parts(service *s) {
         }
     }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
-    s->slots = calloc(o->rows_max, sizeof *s->slots);
-    s->fresh = calloc(o->rows_max, sizeof *s->fresh);
-    s->group_slots = calloc(o->rows_max, sizeof *s->group_slots);
-    s->group_fresh = calloc(o->rows_max, sizeof *s->group_fresh);
     s->judge = judge_open(&(judge_options){.policy = o->policy,
                                            .rules = s->rules,
                                            .lists = o->lists,
@@ -106,8 +100,8 @@ static bool open_parts(service *s) {
                                            .release_after = o->release_after,
                                            .observations_max = s->batch_rows_max});
     s->request = calloc(o->contexts, sizeof *s->request);
-    if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->slots ||
-        !s->fresh || !s->group_slots || !s->group_fresh || !s->request) {
+    if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->request ||
+        !slots_init(&s->slots, o->rows_max)) {
         return false;
     }
     for (size_t i = 0; i < o->contexts; i++) {
@@ -228,10 +222,7 @@ void service_close(service *s) {
         request_fini(&s->request[i]);
     }
     free(s->request);
-    free(s->group_fresh);
-    free(s->group_slots);
-    free(s->fresh);
-    free(s->slots);
+    slots_fini(&s->slots);
     free(s->waiting);
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
         free(s->flight[i].request);
@@ -409,42 +400,6 @@ static void explain(service *s, request *r) {
     r->explanation->is_group = r->wire.is_group;
 }
 
-/* A name's slot; an account that is new to its slot finds it empty. */
-static bool resolve(service *s, const wire_text *text, bool is_group, uint32_t *slot, bool *fresh) {
-    accounts_name name = {text->bytes, text->length, is_group};
-    *slot = accounts_touch(s->accounts, name, fresh);
-    if (*slot != ACCOUNTS_NONE && *fresh) {
-        engine_forget(s->engine, *slot);
-    }
-    return *slot != ACCOUNTS_NONE;
-}
-
-/* Every row's account and group get their slots. Where memory runs out, those that are new to
- * theirs are new again the next time. */
-static bool resolve_accounts(service *s, const wire_request *wire) {
-    for (size_t i = 0; i < wire->rows; i++) {
-        bool grouped = wire->groups != NULL && wire->groups[i].length > 0;
-        s->group_slots[i] = BATCH_NONE;
-        s->group_fresh[i] = false;
-        if (!resolve(s, &wire->accounts[i], false, &s->slots[i], &s->fresh[i]) ||
-            (grouped &&
-             !resolve(s, &wire->groups[i], true, &s->group_slots[i], &s->group_fresh[i]))) {
-            for (size_t k = 0; k <= i; k++) {
-                if (s->fresh[k]) {
-                    accounts_remove(s->accounts, (accounts_name){wire->accounts[k].bytes,
-                                                                 wire->accounts[k].length, false});
-                }
-                if (s->group_fresh[k]) {
-                    accounts_remove(s->accounts, (accounts_name){wire->groups[k].bytes,
-                                                                 wire->groups[k].length, true});
-                }
-            }
-            return false;
-        }
-    }
-    return true;
-}
-
 typedef enum {
     PLAN_DONE,  /* answered without the engine */
     PLAN_SCORE, /* its rows are in the batch */
@@ -502,7 +457,7 @@ static plan plan_one(service *s, batch *batch, request *r) {
         plan_lookup(s, r);
         return PLAN_DONE;
     }
-    if (!resolve_accounts(s, wire)) {
+    if (!slots_resolve(&s->slots, s->accounts, s->engine, wire)) {
         request_refuse(r, WIRE_INTERNAL, "out of memory in the table of accounts");
         return PLAN_DONE;
     }
@@ -510,10 +465,11 @@ static plan plan_one(service *s, batch *batch, request *r) {
         answer_key key = {wire->client, wire->seq};
         r->answer = answers_put(s->answers, key, r->digest, wire->rows);
     }
-    r->first = batch_put(batch, &(batch_key){wire, s->limits.dim, s->slots, s->fresh});
+    r->first = batch_put(
+        batch, &(batch_key){wire, s->limits.dim, s->slots.account, s->slots.account_fresh});
     if (wire->groups != NULL) {
-        r->groups_first =
-            batch_put(batch, &(batch_key){wire, s->limits.dim, s->group_slots, s->group_fresh});
+        r->groups_first = batch_put(
+            batch, &(batch_key){wire, s->limits.dim, s->slots.group, s->slots.group_fresh});
     }
     return PLAN_SCORE;
 }

@@ -1,0 +1,31 @@
+/*
+ * slots.h - where the accounts and groups of a request's rows are kept.
+ *
+ * Threads: the owner's.
+ */
+#ifndef ADDER_SLOTS_H
+#define ADDER_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "accounts.h"
+#include "engine.h"
+#include "wire.h"
+
+typedef struct {
+    uint32_t *account;   /* [rows_max] */
+    bool *account_fresh; /* [rows_max] the row is the first of an account that is new to its slot */
+    uint32_t *group;     /* [rows_max] ACCOUNTS_NONE: the row has none */
+    bool *group_fresh;   /* [rows_max] */
+} slots;
+
+bool slots_init(slots *slots, size_t rows_max); /* false: no memory */
+void slots_fini(slots *slots);                  /* zeroed is allowed */
+
+/* Every row's account and group get their slots; who is new to his finds it empty in the engine.
+ * False: no memory; those that are new to theirs are new again the next time. */
+bool slots_resolve(slots *slots, accounts *accounts, engine *engine, const wire_request *request);
+
+#endif
