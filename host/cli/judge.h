@@ -1,0 +1,51 @@
+/*
+ * judge.h - the detectors that an evaluation holds side by side, on the same windows.
+ *
+ * RAW is the paper's score. EVIDENCE is this detector over an account's rows and windows
+ * (evidence_level, flagged above 1), WINDOW the same on a window alone (evidence_window), EXCESS
+ * the engine's. MAHALANOBIS and ENERGY are averages over the window's rows. Higher is more hostile;
+ * NAN: the detector does not apply. An account is flagged by RAW, WINDOW, EXCESS and the averages
+ * when any of its windows is above the threshold.
+ */
+#ifndef ADDER_JUDGE_H
+#define ADDER_JUDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "evidence.h"
+#include "pool.h"
+
+typedef enum {
+    JUDGE_RAW,
+    JUDGE_EVIDENCE,
+    JUDGE_WINDOW,
+    JUDGE_EXCESS,
+    JUDGE_MAHALANOBIS,
+    JUDGE_ENERGY,
+    JUDGE_DETECTORS
+} judge_detector;
+extern const char *const judge_name[JUDGE_DETECTORS];
+
+typedef struct {
+    const pool *pool;
+    scorer *scorer;
+    evidence_rules *rules; /* owned; NULL: the reference has no honest lists for the window */
+    size_t window_rows;
+    uint32_t *classes;                 /* [window_rows] scratch of one observation, as are ... */
+    float *alignments;                 /* ... these; both owned */
+    double threshold[JUDGE_DETECTORS]; /* NAN: none */
+} judge;
+
+/* Rules are opened where the reference has them. False: no memory. */
+bool judge_open(judge *j, const reference *reference);
+void judge_close(judge *j); /* zeroed is allowed */
+
+/* values[detector][k] of every window but for EVIDENCE, which is NAN. */
+bool judge_windows(const judge *j, const scorer_windows *windows,
+                   double *const values[JUDGE_DETECTORS], double *concentration);
+/* Adds a window's rows to an account's evidence; returns the level after them. */
+double judge_account(const judge *j, evidence *e, const uint32_t *row, size_t rows, double excess,
+                     double concentration);
+
+#endif
