@@ -30,11 +30,11 @@ static bool no_memory(char *error, size_t error_bytes) {
 /* ---- sources ---- */
 
 static bool ranges_are_disjoint(const evaluation *e, char *error, size_t error_bytes) {
-    for (size_t i = 0; i < e->pool.sources; i++) {
-        const pool_source *s = &e->pool.source[i];
+    for (size_t i = 0; i < e->corpus.sources; i++) {
+        const corpus_source *s = &e->corpus.source[i];
         size_t end = s->range.first + (s->rows - 1) * s->range.step + 1;
-        if (s->kind == POOL_HONEST &&
-            pool_ranges_overlap(s->range, e->plan->calibration_rows, end)) {
+        if (s->kind == CORPUS_HONEST &&
+            corpus_ranges_overlap(s->range, e->plan->calibration_rows, end)) {
             snprintf(error, error_bytes,
                      "--calibration-rows and --benign-rows: expected no row of %s in both",
                      s->pair.name);
@@ -47,19 +47,19 @@ static bool ranges_are_disjoint(const evaluation *e, char *error, size_t error_b
 static bool load_sources(evaluation *e, char *error, size_t error_bytes) {
     const evaluation_plan *plan = e->plan;
     const reference *r = e->reference;
-    bool fine =
-        pool_add(&e->pool, r, plan->benign, POOL_HONEST, plan->benign_rows, error, error_bytes);
+    bool fine = corpus_add(&e->corpus, r, plan->benign, CORPUS_HONEST, plan->benign_rows, error,
+                           error_bytes);
     if (plan->shifted != NULL) {
-        fine = fine && pool_add(&e->pool, r, plan->shifted, POOL_SHIFTED, plan->shifted_rows, error,
-                                error_bytes);
+        fine = fine && corpus_add(&e->corpus, r, plan->shifted, CORPUS_SHIFTED, plan->shifted_rows,
+                                  error, error_bytes);
     }
-    fine =
-        fine && pool_add(&e->pool, r, plan->attack, POOL_ATTACK, DATASET_ALL, error, error_bytes);
-    e->sources = e->pool.sources;
+    fine = fine &&
+           corpus_add(&e->corpus, r, plan->attack, CORPUS_ATTACK, DATASET_ALL, error, error_bytes);
+    e->sources = e->corpus.sources;
     if (fine && plan->has_calibration) {
         fine = ranges_are_disjoint(e, error, error_bytes) &&
-               pool_add(&e->pool, r, plan->benign, POOL_CALIBRATION, plan->calibration_rows, error,
-                        error_bytes);
+               corpus_add(&e->corpus, r, plan->benign, CORPUS_CALIBRATION, plan->calibration_rows,
+                          error, error_bytes);
     }
     return fine;
 }
@@ -67,7 +67,7 @@ static bool load_sources(evaluation *e, char *error, size_t error_bytes) {
 /* ---- windows ---- */
 
 /* Windows of distinct rows of a source, drawn uniformly and judged. */
-static bool draw_windows(const evaluation *e, const pool_source *source, size_t count,
+static bool draw_windows(const evaluation *e, const corpus_source *source, size_t count,
                          double *const values[JUDGE_DETECTORS]) {
     size_t w = e->judge.window_rows;
     sampling_random random = {e->plan->seed};
@@ -83,7 +83,7 @@ static bool draw_windows(const evaluation *e, const pool_source *source, size_t 
         memcpy(row + k * w, order, w * sizeof *row);
         first[k + 1] = first[k] + w;
     }
-    scorer_windows windows = {.data = &e->pool.data,
+    scorer_windows windows = {.data = &e->corpus.data,
                               .windows = count,
                               .first = first,
                               .row = row,
@@ -133,12 +133,12 @@ static bool judge_sources(evaluation *e, char *error, size_t error_bytes) {
     }
     for (size_t i = 0; i < e->sources; i++) {
         evaluation_windows *s = &e->windows[i];
-        s->source = &e->pool.source[i];
+        s->source = &e->corpus.source[i];
         if (!values_open(s->values, windows) || !draw_windows(e, s->source, windows, s->values)) {
             snprintf(error, error_bytes, "the engine failed, or no memory");
             return false;
         }
-        if (s->source->kind == POOL_HONEST) {
+        if (s->source->kind == CORPUS_HONEST) {
             for (size_t d = 0; d < JUDGE_DETECTORS; d++) {
                 memcpy(e->honest[d] + e->honest_count, s->values[d], windows * sizeof(double));
             }
@@ -152,7 +152,7 @@ static bool judge_sources(evaluation *e, char *error, size_t error_bytes) {
 
 /* Thresholds that the reference does not have, off honest rows that are not tested. */
 static bool find_thresholds(evaluation *e, char *error, size_t error_bytes) {
-    size_t sources = e->pool.sources - e->sources;
+    size_t sources = e->corpus.sources - e->sources;
     double *values[JUDGE_DETECTORS] = {0};
     if (sources == 0) {
         return true;
@@ -164,7 +164,7 @@ static bool find_thresholds(evaluation *e, char *error, size_t error_bytes) {
         for (size_t d = 0; d < JUDGE_DETECTORS; d++) {
             here[d] = values[d] + i * each;
         }
-        fine = draw_windows(e, &e->pool.source[e->sources + i], each, here);
+        fine = draw_windows(e, &e->corpus.source[e->sources + i], each, here);
     }
     if (fine) {
         sort_values(values, sources * each);
@@ -182,11 +182,11 @@ static bool find_thresholds(evaluation *e, char *error, size_t error_bytes) {
 
 /* ---- accounts ---- */
 
-static bool run_group(evaluation *e, evaluation_role role, const pool_source *source,
+static bool run_group(evaluation *e, evaluation_role role, const corpus_source *source,
                       simulate_recipe recipe) {
     evaluation_accounts *a = &e->accounts[e->groups++];
     *a = (evaluation_accounts){.role = role, .source = source};
-    char label[DATASET_NAME_MAX + 64];
+    char label[DATASET_NAME_MAX + 80];
     char what[64];
     recipe.accounts = e->plan->accounts;
     recipe.seed = e->plan->seed + 1000 * e->groups;
@@ -207,8 +207,8 @@ static bool is_in_order(const evaluation_plan *plan, const char *name) {
     return found;
 }
 
-static bool run_honest(evaluation *e, const pool_source *s) {
-    bool shifted = s->kind == POOL_SHIFTED;
+static bool run_honest(evaluation *e, const corpus_source *s) {
+    bool shifted = s->kind == CORPUS_SHIFTED;
     bool fine = true;
     for (size_t kind = 0; fine && kind <= MIXTURE_ALL; kind++) {
         fine =
@@ -220,7 +220,7 @@ static bool run_honest(evaluation *e, const pool_source *s) {
     return fine;
 }
 
-static bool run_attack(evaluation *e, const pool_source *s) {
+static bool run_attack(evaluation *e, const corpus_source *s) {
     simulate_recipe pure = {
         .hostile = s, .hostile_share = 1.0, .kind = MIXTURE_ALL, .queries = UNMIXED_QUERIES};
     simulate_recipe sorted = pure;
@@ -232,7 +232,7 @@ static bool run_attack(evaluation *e, const pool_source *s) {
     fine = fine && run_group(e, EVALUATION_TWO_CLASSES, s, sorted);
     for (size_t m = 0; fine && m < EVALUATION_MIXES; m++) {
         simulate_recipe mixed = pure;
-        mixed.honest = &e->pool.source[0]; /* honest sources come first */
+        mixed.honest = &e->corpus.source[0]; /* honest sources come first */
         mixed.hostile_share = evaluation_mix[m];
         mixed.queries = mix_queries[m];
         fine = run_group(e, EVALUATION_MIXED, s, mixed);
@@ -250,8 +250,8 @@ static bool run_accounts(evaluation *e, char *error, size_t error_bytes) {
         return no_memory(error, error_bytes);
     }
     for (size_t i = 0; i < e->sources; i++) {
-        const pool_source *s = &e->pool.source[i];
-        if (!(s->kind == POOL_ATTACK ? run_attack(e, s) : run_honest(e, s))) {
+        const corpus_source *s = &e->corpus.source[i];
+        if (!(s->kind == CORPUS_ATTACK ? run_attack(e, s) : run_honest(e, s))) {
             snprintf(error, error_bytes, "the engine failed, or no memory");
             return false;
         }
@@ -289,8 +289,8 @@ void evaluation_describe(const evaluation_accounts *a, char *text, size_t text_b
 /* ---- together ---- */
 
 static bool windows_fit(const evaluation *e, char *error, size_t error_bytes) {
-    for (size_t i = 0; i < e->pool.sources; i++) {
-        const pool_source *s = &e->pool.source[i];
+    for (size_t i = 0; i < e->corpus.sources; i++) {
+        const corpus_source *s = &e->corpus.source[i];
         if (s->rows < e->plan->window_rows) {
             snprintf(error, error_bytes, "%s: a window of %zu rows cannot be drawn from %zu",
                      s->pair.name, e->plan->window_rows, s->rows);
@@ -302,7 +302,7 @@ static bool windows_fit(const evaluation *e, char *error, size_t error_bytes) {
 
 static bool open_judge(evaluation *e, char *error, size_t error_bytes) {
     const reference_threshold *raw = reference_find_threshold(e->reference, e->plan->window_rows);
-    e->judge = (judge){.pool = &e->pool, .window_rows = e->plan->window_rows};
+    e->judge = (judge){.corpus = &e->corpus, .window_rows = e->plan->window_rows};
     for (size_t d = 0; d < JUDGE_DETECTORS; d++) {
         e->judge.threshold[d] = NAN;
     }
@@ -321,7 +321,7 @@ bool evaluation_run(evaluation *e, const evaluation_plan *plan, const reference 
     *e = (evaluation){.plan = plan, .reference = reference};
     return load_sources(e, error, error_bytes) && windows_fit(e, error, error_bytes) &&
            open_judge(e, error, error_bytes) &&
-           pool_measure(&e->pool, reference, e->scorer, error, error_bytes) &&
+           corpus_measure(&e->corpus, reference, e->scorer, error, error_bytes) &&
            find_thresholds(e, error, error_bytes) && judge_sources(e, error, error_bytes) &&
            (e->judge.rules == NULL || run_accounts(e, error, error_bytes));
 }
@@ -338,6 +338,6 @@ void evaluation_close(evaluation *e) {
     values_close(e->honest);
     judge_close(&e->judge);
     scorer_close(e->scorer);
-    pool_close(&e->pool);
+    corpus_close(&e->corpus);
     *e = (evaluation){0};
 }

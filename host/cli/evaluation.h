@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "corpus.h"
 #include "judge.h"
-#include "pool.h"
 #include "simulate.h"
 
 enum { EVALUATION_IN_ORDER_MAX = 16, EVALUATION_MIXES = 4 };
@@ -44,13 +44,13 @@ typedef enum {
 
 typedef struct {
     evaluation_role role;
-    const pool_source *source;
+    const corpus_source *source;
     simulate_cell cell;
 } evaluation_accounts;
 
 /* Of one source, for each detector sorted; NAN in all where it does not apply. */
 typedef struct {
-    const pool_source *source;
+    const corpus_source *source;
     double *values[JUDGE_DETECTORS]; /* [windows] */
 } evaluation_windows;
 
@@ -58,7 +58,7 @@ typedef struct {
     const evaluation_plan *plan;
     const reference *reference; /* borrowed */
     double fpr;                 /* at which thresholds are read off */
-    pool pool;
+    corpus corpus;
     scorer *scorer;
     judge judge;
     size_t sources; /* honest, shifted and attacks, in this order */

@@ -53,8 +53,8 @@ static double mean_of(const double *value, const uint32_t *row, size_t rows) {
 /* The observation of a window, until the next. */
 static evidence_observation observe(const judge *j, const uint32_t *row, size_t rows) {
     for (size_t i = 0; i < rows; i++) {
-        j->classes[i] = j->pool->data.classes[row[i]];
-        j->alignments[i] = (float)j->pool->alignment[row[i]];
+        j->classes[i] = j->corpus->data.classes[row[i]];
+        j->alignments[i] = (float)j->corpus->alignment[row[i]];
     }
     return (evidence_observation){
         .rows = rows, .classes = j->classes, .alignments = j->alignments, .fill = rows};
@@ -68,8 +68,8 @@ static void fill_window(const judge *j, const scorer_windows *w, size_t k,
     values[JUDGE_EVIDENCE][k] = NAN;
     values[JUDGE_WINDOW][k] = NAN;
     values[JUDGE_EXCESS][k] = j->rules != NULL ? result->excess : (double)NAN;
-    values[JUDGE_MAHALANOBIS][k] = mean_of(j->pool->mahalanobis, row, rows);
-    values[JUDGE_ENERGY][k] = mean_of(j->pool->energy, row, rows);
+    values[JUDGE_MAHALANOBIS][k] = mean_of(j->corpus->mahalanobis, row, rows);
+    values[JUDGE_ENERGY][k] = mean_of(j->corpus->energy, row, rows);
     if (j->rules != NULL) {
         evidence_observation o = observe(j, row, rows);
         values[JUDGE_WINDOW][k] = evidence_window(j->rules, &o);

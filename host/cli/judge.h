@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "corpus.h"
 #include "evidence.h"
-#include "pool.h"
 
 typedef enum {
     JUDGE_RAW,
@@ -28,7 +28,7 @@ typedef enum {
 extern const char *const judge_name[JUDGE_DETECTORS];
 
 typedef struct {
-    const pool *pool;
+    const corpus *corpus;
     scorer *scorer;
     evidence_rules *rules; /* owned; NULL: the reference has no honest lists for the window */
     size_t window_rows;

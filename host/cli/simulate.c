@@ -43,7 +43,7 @@ static size_t draw_mixed(simulation *s, uint32_t *row) {
 }
 
 static size_t draw_in_order(simulation *s, size_t from, uint32_t *row) {
-    const pool_source *source = s->recipe->hostile;
+    const corpus_source *source = s->recipe->hostile;
     for (size_t i = 0; i < s->judge->window_rows; i++) {
         row[i] = (uint32_t)(source->first + (from + i) % source->rows);
     }
@@ -130,7 +130,7 @@ static bool run_chunk(simulation *s, size_t account, size_t count) {
     for (size_t a = 0; a < count; a++) {
         draw_account(s, account + a, a * s->windows_each);
     }
-    scorer_windows windows = {.data = &s->judge->pool->data,
+    scorer_windows windows = {.data = &s->judge->corpus->data,
                               .windows = count * s->windows_each,
                               .first = s->first,
                               .row = s->row};
@@ -160,7 +160,7 @@ static bool cell_open(simulate_cell *cell) {
 
 static bool simulation_open(simulation *s, size_t classes) {
     const simulate_recipe *r = s->recipe;
-    const uint32_t *class_of = s->judge->pool->data.classes;
+    const uint32_t *class_of = s->judge->corpus->data.classes;
     size_t w = s->judge->window_rows;
     s->windows_each = r->queries / w > 0 ? r->queries / w : 1;
     s->accounts_max = CHUNK_ROWS / (s->windows_each * w) + 1;

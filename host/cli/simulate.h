@@ -19,13 +19,13 @@ enum { SIMULATE_HORIZONS = 8 };
 extern const size_t simulate_horizon[SIMULATE_HORIZONS];
 
 typedef struct {
-    const pool_source *hostile; /* NULL: an honest account */
-    const pool_source *honest;  /* NULL: nothing is mixed in */
-    double hostile_share;       /* of its rows */
-    mixture_kind kind;          /* the classes that the account asks about ... */
-    bool kind_by_window;        /* ... or each of its windows: queries sorted by class */
-    bool in_order;              /* rows as the file has them, from the first on, and for other
-                                 * accounts from a row drawn; past the end from the first again */
+    const corpus_source *hostile; /* NULL: an honest account */
+    const corpus_source *honest;  /* NULL: nothing is mixed in */
+    double hostile_share;         /* of its rows */
+    mixture_kind kind;            /* the classes that the account asks about ... */
+    bool kind_by_window;          /* ... or each of its windows: queries sorted by class */
+    bool in_order;                /* rows as the file has them, from the first on, and for other
+                                   * accounts from a row drawn; past the end from the first again */
     size_t queries;
     size_t accounts;
     uint64_t seed;

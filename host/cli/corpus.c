@@ -1,7 +1,7 @@
 /*
- * pool.c - see pool.h.
+ * corpus.c - see corpus.h.
  */
-#include "pool.h"
+#include "corpus.h"
 
 #include <glob.h>
 #include <math.h>
@@ -15,7 +15,7 @@
 /* Directions of less than this of the largest variance are the file's rounding, not the class. */
 #define EIGENVALUE_FLOOR 1e-4
 
-bool pool_ranges_overlap(dataset_range a, dataset_range b, size_t rows) {
+bool corpus_ranges_overlap(dataset_range a, dataset_range b, size_t rows) {
     size_t end = a.end < rows ? a.end : rows;
     for (size_t row = a.first; row < end; row += a.step) {
         if (row >= b.first && row < b.end && (row - b.first) % b.step == 0) {
@@ -28,8 +28,8 @@ bool pool_ranges_overlap(dataset_range a, dataset_range b, size_t rows) {
     return false;
 }
 
-/* Appends rows to the pool's arrays. */
-static bool append(pool *p, const dataset *more) {
+/* Appends rows to the corpus's arrays. */
+static bool append(corpus *p, const dataset *more) {
     dataset *all = &p->data;
     size_t rows = all->rows + more->rows;
     float *embeddings = realloc(all->embeddings, rows * more->dim * sizeof *embeddings);
@@ -51,8 +51,8 @@ static bool append(pool *p, const dataset *more) {
     return true;
 }
 
-static bool add_source(pool *p, const reference *reference, const pool_source *source, char *error,
-                       size_t error_bytes) {
+static bool add_source(corpus *p, const reference *reference, const corpus_source *source,
+                       char *error, size_t error_bytes) {
     dataset data;
     dataset_files files = {.embeddings = source->pair.embeddings,
                            .classes = source->pair.classes,
@@ -62,7 +62,7 @@ static bool add_source(pool *p, const reference *reference, const pool_source *s
     if (!dataset_load(&data, &files, error, error_bytes)) {
         return false;
     }
-    pool_source *s = &p->source[p->sources++];
+    corpus_source *s = &p->source[p->sources++];
     *s = *source;
     s->first = p->data.rows;
     s->rows = data.rows;
@@ -74,11 +74,11 @@ static bool add_source(pool *p, const reference *reference, const pool_source *s
     return fine;
 }
 
-bool pool_add(pool *p, const reference *reference, const char *path, pool_kind kind,
-              dataset_range range, char *error, size_t error_bytes) {
+bool corpus_add(corpus *p, const reference *reference, const char *path, corpus_kind kind,
+                dataset_range range, char *error, size_t error_bytes) {
     dataset_pair *pairs = calloc(DATASET_PAIRS_MAX, sizeof *pairs);
     if (p->source == NULL) {
-        p->source = calloc(POOL_SOURCES_MAX, sizeof *p->source);
+        p->source = calloc(CORPUS_SOURCES_MAX, sizeof *p->source);
     }
     if (pairs == NULL || p->source == NULL) {
         snprintf(error, error_bytes, "out of memory");
@@ -88,7 +88,7 @@ bool pool_add(pool *p, const reference *reference, const char *path, pool_kind k
     size_t count = dataset_find(pairs, path, error, error_bytes);
     bool fine = count > 0;
     for (size_t i = 0; fine && i < count; i++) {
-        pool_source source = {.pair = pairs[i], .kind = kind, .range = range};
+        corpus_source source = {.pair = pairs[i], .kind = kind, .range = range};
         fine = add_source(p, reference, &source, error, error_bytes);
     }
     free(pairs);
@@ -139,7 +139,7 @@ static double distance(const engine_reference *r, const double *weight, const fl
     return sum;
 }
 
-static bool measure_distances(pool *p, const engine_reference *r) {
+static bool measure_distances(corpus *p, const engine_reference *r) {
     double *weight = calloc(r->classes * r->rank, sizeof *weight);
     double *projected = calloc(r->rank, sizeof *projected);
     bool fine = weight != NULL && projected != NULL;
@@ -155,7 +155,7 @@ static bool measure_distances(pool *p, const engine_reference *r) {
     return fine;
 }
 
-static bool measure_alignments(pool *p, scorer *scorer) {
+static bool measure_alignments(corpus *p, scorer *scorer) {
     size_t rows = p->data.rows;
     size_t *first = calloc(rows + 1, sizeof *first);
     uint32_t *row = calloc(rows, sizeof *row);
@@ -182,7 +182,7 @@ static bool measure_alignments(pool *p, scorer *scorer) {
 /* ---- logits ---- */
 
 /* The one file of logits beside a source's embeddings. */
-static bool find_logits(const pool_source *s, char *path, size_t path_bytes) {
+static bool find_logits(const corpus_source *s, char *path, size_t path_bytes) {
     char pattern[2 * DATASET_PATH_MAX + 16];
     size_t used = 0;
     const char *name = strrchr(s->pair.embeddings, '/');
@@ -215,7 +215,7 @@ static double energy_of(const npy *logits, size_t row) {
 }
 
 /* No logits are no error: the source goes without. Broken ones are. */
-static bool measure_energy(pool *p, pool_source *s, char *error, size_t error_bytes) {
+static bool measure_energy(corpus *p, corpus_source *s, char *error, size_t error_bytes) {
     char path[DATASET_PATH_MAX];
     npy logits = {0};
     for (size_t i = 0; i < s->rows; i++) {
@@ -247,8 +247,8 @@ static bool measure_energy(pool *p, pool_source *s, char *error, size_t error_by
     return fine;
 }
 
-bool pool_measure(pool *p, const reference *reference, scorer *scorer, char *error,
-                  size_t error_bytes) {
+bool corpus_measure(corpus *p, const reference *reference, scorer *scorer, char *error,
+                    size_t error_bytes) {
     size_t rows = p->data.rows;
     p->alignment = calloc(rows, sizeof *p->alignment);
     p->mahalanobis = calloc(rows, sizeof *p->mahalanobis);
@@ -269,11 +269,11 @@ bool pool_measure(pool *p, const reference *reference, scorer *scorer, char *err
     return true;
 }
 
-void pool_close(pool *p) {
+void corpus_close(corpus *p) {
     free(p->energy);
     free(p->mahalanobis);
     free(p->alignment);
     free(p->source);
     dataset_close(&p->data);
-    *p = (pool){0};
+    *p = (corpus){0};
 }
