@@ -9,26 +9,38 @@
 /* A class that has no more rows is drawn in vain; a rare one must not be waited for. */
 enum { TRIES_MAX = 64 };
 
-bool drawer_open(drawer *d, const uint32_t *class_of, size_t first, size_t rows, size_t classes) {
-    *d = (drawer){.classes = classes};
-    d->first = calloc(classes + 1, sizeof *d->first);
-    d->row = calloc(rows, sizeof *d->row);
-    d->count = calloc(classes, sizeof *d->count);
-    d->left = calloc(classes, sizeof *d->left);
-    d->share = calloc(classes, sizeof *d->share);
+static void leave_out_small(drawer *d, size_t least) {
+    size_t enough = 0;
+    for (size_t c = 0; c < d->classes; c++) {
+        enough += d->count[c] >= least;
+    }
+    for (size_t c = 0; c < d->classes && enough > 0; c++) {
+        d->count[c] = d->count[c] >= least ? d->count[c] : 0;
+    }
+}
+
+bool drawer_open(drawer *d, const drawer_rows *from) {
+    *d = (drawer){.classes = from->classes};
+    d->first = calloc(from->classes + 1, sizeof *d->first);
+    d->row = calloc(from->rows, sizeof *d->row);
+    d->count = calloc(from->classes, sizeof *d->count);
+    d->left = calloc(from->classes, sizeof *d->left);
+    d->share = calloc(from->classes, sizeof *d->share);
     if (!d->first || !d->row || !d->count || !d->left || !d->share) {
         return false;
     }
-    for (size_t i = 0; i < rows; i++) {
-        d->first[class_of[first + i] + 1]++;
+    const uint32_t *class_of = from->class_of + from->first;
+    for (size_t i = 0; i < from->rows; i++) {
+        d->first[class_of[i] + 1]++;
     }
-    for (size_t c = 0; c < classes; c++) {
+    for (size_t c = 0; c < from->classes; c++) {
         d->first[c + 1] += d->first[c];
     }
-    for (size_t i = 0; i < rows; i++) {
-        uint32_t c = class_of[first + i];
-        d->row[d->first[c] + d->count[c]++] = (uint32_t)(first + i);
+    for (size_t i = 0; i < from->rows; i++) {
+        uint32_t c = class_of[i];
+        d->row[d->first[c] + d->count[c]++] = (uint32_t)(from->first + i);
     }
+    leave_out_small(d, from->least);
     return true;
 }
 

@@ -20,8 +20,16 @@ typedef struct {
     double *share; /* [classes] of the account's rows, running */
 } drawer;
 
-/* Over rows first .. first + rows - 1 of those whose classes are given. */
-bool drawer_open(drawer *d, const uint32_t *class_of, size_t first, size_t rows, size_t classes);
+/* Over rows first .. first + rows - 1 of those whose classes are given. Classes of fewer than
+ * `least` rows are left out where there are others. */
+typedef struct {
+    const uint32_t *class_of;
+    size_t first;
+    size_t rows;
+    size_t classes;
+    size_t least;
+} drawer_rows;
+bool drawer_open(drawer *d, const drawer_rows *from);
 void drawer_close(drawer *d); /* zeroed is allowed */
 void drawer_new_account(drawer *d, sampling_random *random, mixture_kind kind);
 void drawer_new_window(drawer *d);

@@ -158,9 +158,17 @@ static bool cell_open(simulate_cell *cell) {
     return true;
 }
 
+static bool open_drawer(const simulation *s, drawer *d, const corpus_source *source, size_t classes,
+                        size_t least) {
+    return drawer_open(d, &(drawer_rows){.class_of = s->judge->corpus->data.classes,
+                                         .first = source->first,
+                                         .rows = source->rows,
+                                         .classes = classes,
+                                         .least = least});
+}
+
 static bool simulation_open(simulation *s, size_t classes) {
     const simulate_recipe *r = s->recipe;
-    const uint32_t *class_of = s->judge->corpus->data.classes;
     size_t w = s->judge->window_rows;
     s->windows_each = r->queries / w > 0 ? r->queries / w : 1;
     s->accounts_max = CHUNK_ROWS / (s->windows_each * w) + 1;
@@ -174,13 +182,13 @@ static bool simulation_open(simulation *s, size_t classes) {
     s->first = calloc(windows + 1, sizeof *s->first);
     s->row = calloc(windows * w, sizeof *s->row);
     fine = fine && s->concentration && s->first && s->row;
+    /* Queries sorted by class come in full windows. */
+    size_t least = r->kind_by_window ? w : 0;
     if (r->hostile != NULL) {
-        fine = fine &&
-               drawer_open(&s->hostile, class_of, r->hostile->first, r->hostile->rows, classes);
+        fine = fine && open_drawer(s, &s->hostile, r->hostile, classes, least);
     }
     if (r->honest != NULL) {
-        fine =
-            fine && drawer_open(&s->honest, class_of, r->honest->first, r->honest->rows, classes);
+        fine = fine && open_drawer(s, &s->honest, r->honest, classes, least);
     }
     return fine;
 }
