@@ -198,7 +198,8 @@ static void write_goals(FILE *out, const json_t *report) {
     const json_t *goal;
     size_t i;
     fputs("<h2>Goals</h2><table><tr><th>goal, in the attack that is caught worst</th>"
-          "<th>wanted</th><th>measured</th><th>95 % interval</th><th>worst attack</th><th></th>"
+          "<th>wanted</th><th>measured</th><th>95 %, from</th><th>to</th><th>worst "
+          "attack</th><th></th>"
           "</tr>\n",
           out);
     json_array_foreach(json_object_get(report, "goals"), i, goal) {
@@ -208,7 +209,8 @@ static void write_goals(FILE *out, const json_t *report) {
         text_cell(out, string(goal, "goal"));
         number_cell(out, 100.0 * number(goal, "wanted"), "%.1f %%");
         number_cell(out, 100.0 * number(goal, "measured"), "%.2f %%");
-        number_cell(out, 100.0 * number(goal, "low"), "from %.2f");
+        number_cell(out, 100.0 * number(goal, "low"), "%.2f");
+        number_cell(out, 100.0 * number(goal, "high"), "%.2f");
         text_cell(out, string(goal, "worst"));
         fprintf(out, "<td class=\"%s\">%s</td></tr>\n", reached ? "yes" : "no",
                 !any      ? "not measured"
