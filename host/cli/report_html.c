@@ -89,14 +89,17 @@ static void draw_line(drawing *d, const char *name, const json_t *xs, const json
     d->chart.line[line] = (svg_line){name, points, d->x[line], d->y[line]};
 }
 
-static void write_roc(FILE *out, const json_t *source) {
-    drawing d = {.chart = {.title = string(source, "name"),
-                           .x_label = "share of honest windows above the threshold",
-                           .y_label = "share of windows caught",
+static void write_roc(FILE *out, const json_t *by, const char *title, const char *what) {
+    char x_label[64];
+    char y_label[64];
+    snprintf(x_label, sizeof x_label, "share of honest %s above the threshold", what);
+    snprintf(y_label, sizeof y_label, "share of %s caught", what);
+    drawing d = {.chart = {.title = title,
+                           .x_label = x_label,
+                           .y_label = y_label,
                            .log_x = true,
                            .x_min = 1e-4,
                            .x_max = 1.0}};
-    const json_t *by = json_object_get(source, "detectors");
     for (size_t i = 0; i < DETECTORS; i++) {
         const json_t *roc = json_object_get(json_object_get(by, detectors[i]), "roc");
         if (roc != NULL) {
@@ -255,7 +258,7 @@ static void write_windows(FILE *out, const json_t *report) {
     fputs("</table>\n", out);
     json_array_foreach(json_object_get(report, "sources"), i, source) {
         if (json_is_true(json_object_get(source, "hostile"))) {
-            write_roc(out, source);
+            write_roc(out, json_object_get(source, "detectors"), string(source, "name"), "windows");
         }
     }
 }
@@ -312,6 +315,26 @@ static void write_horizon(FILE *out, const json_t *accounts, const json_t *horiz
     fputs("</tr>\n", out);
 }
 
+/* Of accounts at every horizon, unmixed and mixed; unfolds, for they are many. */
+static void write_account_rocs(FILE *out, const json_t *report, const char *source) {
+    const json_t *accounts;
+    const json_t *horizon;
+    size_t i, h;
+    fputs("<details><summary>ROC of accounts by queries sent</summary>\n", out);
+    json_array_foreach(json_object_get(report, "accounts"), i, accounts) {
+        bool drawn = is_of(accounts, source, "unmixed") || is_of(accounts, source, "mixed");
+        json_array_foreach(json_object_get(accounts, "horizons"), h, horizon) {
+            char title[256];
+            snprintf(title, sizeof title, "%s, %s, after %.0f queries", source,
+                     string(accounts, "kind"), number(horizon, "queries"));
+            if (drawn) {
+                write_roc(out, json_object_get(horizon, "detectors"), title, "accounts");
+            }
+        }
+    }
+    fputs("</details>\n", out);
+}
+
 /* Unfolds, for it is long. */
 static void write_accounts(FILE *out, const json_t *report, const char *source) {
     const json_t *accounts;
@@ -349,6 +372,7 @@ static void write_attacks(FILE *out, const json_t *report) {
             write_curves(out, report, name, "evidence", "Adder");
             write_curves(out, report, name, "raw_add", "raw ADD (paper), any window");
             write_mixes(out, report, name);
+            write_account_rocs(out, report, name);
             write_accounts(out, report, name);
         }
     }

@@ -42,16 +42,22 @@ static void add(json_t **into, json_t *value) {
 
 /* ---- windows ---- */
 
-/* Share of hostile windows caught by share of honest windows above, which falls from 1 to 1e-4. */
-static json_t *roc_of(const evaluation *e, const double *values, size_t d) {
+/* Sorted values. */
+typedef struct {
+    const double *value;
+    size_t count;
+} sample;
+
+/* Share of hostile values caught by share of honest ones above, which falls from 1 to 1e-4. */
+static json_t *roc_of(sample honest, sample hostile) {
     json_t *fpr = json_array();
     json_t *tpr = json_array();
     for (size_t i = 0; i < ROC_POINTS; i++) {
         double rate = pow(10.0, -4.0 * (double)i / (ROC_POINTS - 1));
-        double threshold = sampling_upper(e->honest[d], e->honest_count, rate);
-        bool all = rate >= 1.0;
+        double threshold = sampling_upper(honest.value, honest.count, rate);
+        double caught = sampling_share_above(hostile.value, hostile.count, threshold);
         add(&fpr, json_real(rate));
-        add(&tpr, json_real(all ? 1.0 : sampling_share_above(values, e->plan->windows, threshold)));
+        add(&tpr, json_real(rate >= 1.0 ? 1.0 : caught));
     }
     return json_pack("{s:o, s:o}", "fpr", fpr, "tpr", tpr);
 }
@@ -70,7 +76,8 @@ static json_t *windows_by(const evaluation *e, const evaluation_windows *w, size
     if (w->source->kind != CORPUS_HONEST && !isnan(e->honest[d][0])) {
         put(&entry, "auroc",
             json_real(sampling_auroc(e->honest[d], e->honest_count, values, count)));
-        put(&entry, "roc", roc_of(e, values, d));
+        put(&entry, "roc",
+            roc_of((sample){e->honest[d], e->honest_count}, (sample){values, count}));
     }
     return entry;
 }
@@ -136,6 +143,9 @@ static json_t *horizon_by(const evaluation *e, const evaluation_accounts *a, siz
         memcpy(honest, a->cell.best[d] + h * accounts, accounts * sizeof *honest);
         sampling_sort(honest, accounts);
         put(&entry, "auroc", json_real(sampling_auroc(of_honest, count, honest, accounts)));
+        if (a->role == EVALUATION_UNMIXED || a->role == EVALUATION_MIXED) {
+            put(&entry, "roc", roc_of((sample){of_honest, count}, (sample){honest, accounts}));
+        }
     }
     free(honest);
     return entry;
