@@ -270,7 +270,9 @@ static void write_false_alarms(FILE *out, const json_t *report) {
             "<h2>False alarms</h2><p>Asked for: %g of windows, %g of accounts in %g queries. The "
             "first line of each is the share of accounts flagged, the second that of its windows "
             "above the threshold. This detector flags an account by its evidence; every other "
-            "flags it where any of its windows is above its threshold.</p><table><tr>"
+            "flags it where any of its windows is above its threshold. The intervals take accounts "
+            "for independent; they share the rows of their source, so the truth is less certain."
+            "</p><table><tr>"
             "<th>accounts</th><th>queries</th>",
             number(report, "window_fpr"), number(report, "false_alarms"),
             number(report, "false_alarms_queries"));
