@@ -113,10 +113,10 @@ Test(cli, evaluate_tells_thieves_from_honest_queries) {
     char report_path[PATH_BYTES];
     daemon_open(&d, 64);
     calibrate(&d);
-    char *out =
-        output_of(RUN(&d, "evaluate", "--reference", d.reference, "--benign", SOURCE("benign_test"),
-                      "--attack", SOURCE("atk"), "--benign-rows", "1::2", "--windows", "2000",
-                      "--out", daemon_path(&d, "report", report_path)));
+    char *out = output_of(RUN(&d, "evaluate", "--reference", d.reference, "--benign",
+                              SOURCE("benign_test"), "--attack", SOURCE("atk"), "--benign-rows",
+                              "1::2", "--windows", "2000", "--accounts", "20", "--queries", "320",
+                              "--out", daemon_path(&d, "report", report_path)));
     cr_assert(strstr(out, "atk_cifar100") && strstr(out, "benign_test") && strstr(out, "AUROC"));
     free(out);
     json_t *report = load_json(report_path, "evaluate.json");
@@ -136,6 +136,64 @@ Test(cli, evaluate_tells_thieves_from_honest_queries) {
     histogram = child_read(path, NULL);
     cr_assert_eq(strncmp(histogram, "score\tbenign_test\t", 18), 0);
     free(histogram);
+    daemon_close(&d);
+}
+
+/* The share of a group's accounts that a detector has flagged at its first horizon, or its last. */
+static double flagged(const json_t *report, const char *source, const char *kind,
+                      const char *detector, bool last) {
+    const json_t *entry = NULL;
+    size_t i = 0;
+    json_array_foreach(json_object_get(report, "accounts"), i, entry) {
+        if (strcmp(json_string_value(json_object_get(entry, "source")), source) == 0 &&
+            strcmp(json_string_value(json_object_get(entry, "kind")), kind) == 0) {
+            const json_t *horizons = json_object_get(entry, "horizons");
+            size_t at = last ? json_array_size(horizons) - 1 : 0;
+            const json_t *by = json_object_get(json_array_get(horizons, at), "detectors");
+            const json_t *share = json_object_get(json_object_get(by, detector), "flagged");
+            return json_number_value(json_object_get(share, "share"));
+        }
+    }
+    cr_assert_fail("%s, %s is not in the report", source, kind);
+    return NAN;
+}
+
+Test(cli, evaluate_simulates_accounts_and_the_same_command_says_the_same) {
+    daemon_fixture d;
+    char report_path[PATH_BYTES], path[PATH_BYTES * 2];
+    daemon_open(&d, 64);
+    calibrate(&d);
+    daemon_path(&d, "report", report_path);
+    char *out[2], *page[2];
+    snprintf(path, sizeof path, "%s/report.html", report_path);
+    for (size_t i = 0; i < 2; i++) {
+        out[i] = output_of(RUN(&d, "evaluate", "--reference", d.reference, "--benign",
+                               SOURCE("benign_test"), "--attack", SOURCE("atk_noise"), "--shifted",
+                               SOURCE("benign_shift"), "--shifted-rows", "1::2", "--benign-rows",
+                               "1::2", "--calibration-rows", "0::2", "--windows", "500",
+                               "--accounts", "50", "--queries", "640", "--out", report_path));
+        page[i] = child_read(path, NULL);
+    }
+    cr_assert_str_eq(out[0], out[1]);
+    cr_assert_str_eq(page[0], page[1]);
+    cr_assert(strstr(page[0], "<svg") && !strstr(page[0], "<script"));
+    json_t *report = load_json(report_path, "evaluate.json");
+    /* 0.1 % of accounts in 10,000 queries are asked for; none of 50 in 640 is all but certain. */
+    cr_assert_eq(flagged(report, "benign_test", "honest, all classes", "evidence", true), 0.0);
+    cr_assert_eq(flagged(report, "benign_test", "honest, one class", "evidence", true), 0.0);
+    cr_assert_eq(flagged(report, "atk_noise_gauss", "unmixed", "evidence", false), 1.0);
+    cr_assert_eq(flagged(report, "atk_noise_gauss", "unmixed", "raw_add", false), 1.0);
+    cr_assert_eq(flagged(report, "atk_noise_gauss", "unmixed", "mahalanobis", false), 1.0);
+    cr_assert_eq(json_array_size(json_object_get(report, "goals")), 11);
+    json_decref(report);
+    for (size_t i = 0; i < 2; i++) {
+        free(out[i]);
+        free(page[i]);
+    }
+    expect(RUN(&d, "evaluate", "--reference", d.reference, "--benign", SOURCE("benign_test"),
+               "--attack", SOURCE("atk_noise"), "--benign-rows", "1::2", "--calibration-rows",
+               "0::3", "--out", report_path),
+           1, "no row of benign_test in both");
     daemon_close(&d);
 }
 

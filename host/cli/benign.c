@@ -9,13 +9,14 @@
 
 #include "alarms.h"
 #include "cli.h"
+#include "drawer.h"
 #include "ladder.h"
 #include "mixture.h"
 #include "sampling.h"
 #include "scorer.h"
 
 /* Windows of a kind of account; at W = 256 fewer, since they share their rows anyway. */
-enum { WINDOWS_MAX = 4000, WINDOWS_MIN = 500, WINDOW_ROWS_MAX = 1 << 18, TRIES_A_ROW = 16 };
+enum { WINDOWS_MAX = 4000, WINDOWS_MIN = 500, WINDOW_ROWS_MAX = 1 << 18 };
 
 static bool no_memory(char *error, size_t error_bytes) {
     snprintf(error, error_bytes, "out of memory");
@@ -77,68 +78,39 @@ static bool list_alignments(scorer *scorer, const dataset *data, const size_t *f
 
 /* ---- windows ---- */
 
-typedef struct {
-    const dataset *data;
-    ladder_classes classes;
-    sampling_random random;
-    size_t class_count;
-    size_t *left;  /* [classes] rows that the window has not taken yet */
-    double *share; /* [classes] running */
-} drawer;
-
-static bool drawer_open(drawer *d) {
-    d->left = calloc(d->class_count, sizeof *d->left);
-    d->share = calloc(d->class_count, sizeof *d->share);
-    return d->left != NULL && d->share != NULL &&
-           ladder_classes_open(&d->classes, d->data, d->class_count);
-}
-
-static void drawer_close(drawer *d) {
-    ladder_classes_close(&d->classes);
-    free(d->share);
-    free(d->left);
-}
-
-/* The window of a new account of a kind, of distinct rows; shorter where its classes have no more.
- * Returns how many. */
-static size_t draw_window(drawer *d, mixture_kind kind, size_t rows_max, uint32_t *rows) {
-    size_t available = 0;
-    for (size_t c = 0; c < d->class_count; c++) {
-        d->left[c] = d->classes.first[c + 1] - d->classes.first[c];
-    }
-    mixture_draw(&d->random, kind, d->left, d->class_count, d->share);
-    for (size_t c = 0; c < d->class_count; c++) {
-        available += d->share[c] > (c == 0 ? 0.0 : d->share[c - 1]) ? d->left[c] : 0;
-    }
-    size_t wanted = rows_max < available ? rows_max : available;
+/* The window of a new account of a kind; shorter where its classes have no more. Returns how many
+ * rows. */
+static size_t draw_window(drawer *d, sampling_random *random, mixture_kind kind, size_t rows_max,
+                          uint32_t *rows) {
     size_t taken = 0;
-    /* A class that has no more is drawn in vain; a rare one must not be waited for. */
-    for (size_t tries = 0; taken < wanted && tries < TRIES_A_ROW * rows_max; tries++) {
-        size_t c = mixture_pick(d->share, d->class_count, mixture_unit(&d->random));
-        if (d->left[c] > 0) {
-            uint32_t *of_class = d->classes.order + d->classes.first[c];
-            size_t pick = (size_t)(sampling_next(&d->random) % d->left[c]--);
-            uint32_t row = of_class[pick];
-            of_class[pick] = of_class[d->left[c]];
-            of_class[d->left[c]] = row;
-            rows[taken++] = row;
-        }
+    drawer_new_account(d, random, kind);
+    drawer_new_window(d);
+    for (size_t row; taken < rows_max && (row = drawer_take(d, random)) != SIZE_MAX;) {
+        rows[taken++] = (uint32_t)row;
     }
     return taken;
 }
 
+typedef struct {
+    const dataset *data;
+    mixture_kind kind;
+    size_t windows;
+    size_t window_rows;
+    sampling_random *random;
+} excess_plan;
+
 /* Excesses of windows of one kind of account. */
-static bool list_excesses(scorer *scorer, drawer *d, const benign_plan *plan, mixture_kind kind,
-                          float *values) {
-    size_t windows = windows_of(plan);
+static bool list_excesses(scorer *scorer, drawer *d, const excess_plan *plan, float *values) {
+    size_t windows = plan->windows;
     size_t *first = calloc(windows + 1, sizeof *first);
     uint32_t *row = calloc(windows * plan->window_rows, sizeof *row);
     engine_result *results = calloc(windows, sizeof *results);
     bool fine = first != NULL && row != NULL && results != NULL;
     for (size_t k = 0; fine && k < windows; k++) {
-        first[k + 1] = first[k] + draw_window(d, kind, plan->window_rows, row + first[k]);
+        first[k + 1] =
+            first[k] + draw_window(d, plan->random, plan->kind, plan->window_rows, row + first[k]);
     }
-    scorer_windows chosen = {.data = d->data, .windows = windows, .first = first, .row = row};
+    scorer_windows chosen = {.data = plan->data, .windows = windows, .first = first, .row = row};
     fine = fine && scorer_run(scorer, &chosen, results, NULL);
     for (size_t k = 0; fine && k < windows; k++) {
         values[k] = (float)results[k].excess;
@@ -197,14 +169,23 @@ static bool fill_lists(const benign_plan *plan, reference *reference) {
     scorer *scorer = scorer_open(reference, plan->window_rows, error, sizeof error);
     bool fine = scorer != NULL;
     for (size_t k = 0; fine && k < plan->kinds; k++) {
-        drawer d = {.data = &plan->data[k], .random = {plan->seed + k}, .class_count = e->classes};
-        fine = list_alignments(scorer, d.data, e->alignment.first + k * e->classes, e->classes,
+        const dataset *data = &plan->data[k];
+        sampling_random random = {plan->seed + k};
+        drawer d = {0};
+        fine = list_alignments(scorer, data, e->alignment.first + k * e->classes, e->classes,
                                (float *)e->alignment.value) &&
-               drawer_open(&d);
+               drawer_open(&d, &(drawer_rows){.class_of = data->classes,
+                                              .rows = data->rows,
+                                              .classes = e->classes});
         for (size_t i = 0; fine && i < REFERENCE_ACCOUNT_KINDS; i++) {
             size_t list = k * REFERENCE_ACCOUNT_KINDS + i;
-            float *values = (float *)e->excess.value + e->excess.first[list];
-            fine = list_excesses(scorer, &d, plan, (mixture_kind)i, values);
+            excess_plan excesses = {.data = data,
+                                    .kind = (mixture_kind)i,
+                                    .windows = windows_of(plan),
+                                    .window_rows = plan->window_rows,
+                                    .random = &random};
+            fine = list_excesses(scorer, &d, &excesses,
+                                 (float *)e->excess.value + e->excess.first[list]);
             cli_progress("scoring honest accounts' windows", list + 1, e->excess.lists);
         }
         drawer_close(&d);
