@@ -219,7 +219,8 @@ Test(reference, rewriting_the_json_changes_nothing_else_and_needs_one_to_be_ther
     fixture_expect_error("no reference.json");
     cr_assert(reference_save(made, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
     cr_assert(reference_set_threshold(made, (reference_threshold){16, 0.01, 20.75, 100, 1600}));
-    cr_assert(reference_save_calibration(made, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
+    cr_assert(
+        reference_save_calibration(made, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
     cr_assert(reference_load(&loaded, fixture_path("ref"), fixture_error, FIXTURE_ERROR_BYTES));
     expect_equal(made, loaded);
     cr_assert_eq(fixture_entries("ref"), 4);
