@@ -54,7 +54,7 @@ static const struct argp_option options[] = {
      "Share of honest accounts that may be flagged (0.001) ...", 2},
     {"queries", OPTION_QUERIES, "N", 0, "... in so many queries (10000)", 2},
     {"tolerance", OPTION_TOLERANCE, "Z", 0,
-     "Standard deviations by which the honest sample may mislead (4)", 2},
+     "Standard deviations by which the honest sample may mislead (5)", 2},
     {"accounts", OPTION_ACCOUNTS, "N", 0, "Honest accounts to simulate of each kind (1000)", 2},
     {"windows", 'n', "N", 0, "Windows to draw (20000, or 50 / fpr if that is more)", 2},
     {"seed", 's', "N", 0, "Of the draw (1)", 2},
@@ -270,7 +270,7 @@ int cli_calibrate(int argc, char **argv) {
                            .kinds = 1,
                            .fpr = 0.001,
                            .false_alarms = 0.001,
-                           .tolerance = 4.0,
+                           .tolerance = 5.0,
                            .queries = 10000,
                            .accounts = 1000,
                            .seed = 1};
