@@ -290,6 +290,49 @@ Test(verdicts, an_account_and_a_group_of_one_name_have_nothing_to_do_with_each_o
     stage_close(&s);
 }
 
+/* ---- patience ---- */
+
+/* A day: every honest account asks once, in requests of a thousand. */
+static size_t honest_day(stage *s, size_t day) {
+    enum { HONEST = 4000, A_REQUEST = 1000 };
+    static char text[A_REQUEST][16];
+    static const char *names[A_REQUEST];
+    size_t flagged = 0;
+    fixture_rows some = fixture_rows_make(A_REQUEST, DIM);
+    for (size_t first = 0; first < HONEST; first += A_REQUEST) {
+        for (size_t i = 0; i < A_REQUEST; i++) {
+            snprintf(text[i], sizeof text[i], "user-%zu", first + i);
+            names[i] = text[i];
+            fixture_rows_copy(&some, i, &s->honest,
+                              (1 + ((first + i) * 314 + day * 26)) % s->honest.rows);
+        }
+        adder_reply *reply = ask((ask_question){
+            .client = s->d.client, .names = names, .rows = &some, .count = A_REQUEST});
+        for (size_t i = 0; i < A_REQUEST; i++) {
+            flagged += reply->verdicts[i] == ADDER_FLAGGED;
+        }
+        adder_reply_free(reply);
+    }
+    fixture_rows_free(&some);
+    return flagged;
+}
+
+Test(verdicts, four_queries_a_day_among_four_thousand_accounts_add_up) {
+    stage s;
+    stage_open(&s, DAEMON_NO_FLAGS);
+    size_t day = 0;
+    size_t honest_flagged = 0;
+    for (bool flagged = false; !flagged; day++) {
+        cr_assert_lt(day, 12, "48 hostile queries and not flagged");
+        honest_flagged += honest_day(&s, day);
+        ask_row last = ask_last(s.d.client, "patient", &s.thief, 4 * day, 4);
+        flagged = last.decision == ADDER_POISON;
+    }
+    printf("flagged on day %zu; honest queries of flagged accounts: %zu\n", day, honest_flagged);
+    cr_assert_eq(honest_flagged, 0);
+    stage_close(&s);
+}
+
 /* ---- what is forgotten, repeated, told ---- */
 
 Test(verdicts, an_account_that_was_forgotten_or_evicted_begins_anew) {
