@@ -11,6 +11,9 @@
 
 const double evidence_share[EVIDENCE_SHARES] = {1.0, 0.6, 0.35, 0.2, 0.1, 0.05};
 
+#define SCORE_MAX 38.0 /* beyond it the tail is no double */
+enum { HALVINGS = 60 };
+
 /* A sum may run ahead of its limit so far, or the account would never come down again. */
 static const float ahead_max = 2.0f;
 /* Old windows' pairs count less by this for each later window. */
@@ -36,10 +39,27 @@ struct evidence_rules {
     channel excess;
 };
 
+/* -Phi^-1(p), by halving where the normal distribution's upper tail holds p. */
+static double normal_score(double p) {
+    double low = -SCORE_MAX;
+    double high = SCORE_MAX;
+    for (size_t i = 0; i < HALVINGS; i++) {
+        double middle = 0.5 * (low + high);
+        if (0.5 * erfc(middle * sqrt(0.5)) > p) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return 0.5 * (low + high);
+}
+
 double evidence_bet(double p) {
-    double l = log(p);
-    /* Near 1 numerator and denominator vanish together; the series is 1/2 - l / 6. */
-    return l > -1e-4 ? 0.5 - l / 6.0 : (1.0 - p + p * l) / (p * l * l);
+    return exp(normal_score(p) - 0.5);
+}
+
+static double bet_of_rank(size_t rank, size_t count) {
+    return evidence_bet(((double)rank + 0.5) / (double)(count + 1));
 }
 
 static size_t list_count(const channel *c, size_t list) {
@@ -50,20 +70,20 @@ static const bet *list_bets(const channel *c, size_t list) {
     return c->bets + c->first[list] + list;
 }
 
-/* Bets of one list, for the p-values 1/(n+1), 2/(n+1), ..., 1. */
+/* Bets of one list, by rank. */
 static void fill_list(channel *c, size_t list) {
     size_t count = list_count(c, list);
     bet *bets = c->bets + c->first[list] + list;
     double mean = 0.0;
     for (size_t r = 0; r <= count; r++) {
-        mean += evidence_bet((double)(r + 1) / (double)(count + 1)) / (double)(count + 1);
+        mean += bet_of_rank(r, count) / (double)(count + 1);
     }
     for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
         double pi = evidence_share[k];
         double sum = 0.0;
         double squares = 0.0;
         for (size_t r = 0; r <= count; r++) {
-            double scaled = evidence_bet((double)(r + 1) / (double)(count + 1)) / mean;
+            double scaled = bet_of_rank(r, count) / mean;
             double says = log(1.0 - pi + pi * scaled);
             bets[r].by_share[k] = (float)says;
             sum += says;

@@ -5,16 +5,18 @@
  * that shares no row with the one before. Each value becomes a p-value among honest values of the
  * same kind, whose ranks are known exactly and need no model:
  *
- *     p = (1 + #{honest values at least as extreme}) / (1 + #{honest values})
+ *     p = (1/2 + #{honest values at least as extreme}) / (1 + #{honest values})
  *
- * and the p-value a bet that it comes from a thief. The bet is the mixture of all power calibrators
- * kappa p^(kappa - 1), 0 < kappa < 1 (Vovk, Wang: E-values, Annals of Statistics 2021),
+ * and the p-value a bet that it comes from a thief: how much likelier its normal score z is where
+ * the mean is higher by one standard deviation,
  *
- *     L(p) = (1 - p + p ln p) / (p ln^2 p),
+ *     L(p) = exp(z - 1/2),     z = -Phi^-1(p)          (Neyman, Pearson 1933)
  *
- * scaled so that its mean over the p-values that can occur is 1. It has no parameter that could
- * have been fitted to an attack. A thief who mixes honest queries in shows in a share of the rows
- * only, so there is one sum for each of a few shares pi (Page's CUSUM, Biometrika 1954):
+ * scaled so that its mean over the p-values that can occur is 1. Unity was not fitted to an attack;
+ * calibrators that bet more on the smallest p-values (Vovk, Wang: E-values, Annals of Statistics
+ * 2021) are slower, since a thief's queries are a little unlike honest ones, most of them, and not
+ * extremely, a few. A thief who mixes honest queries in shows in a share of the rows only, so there
+ * is one sum for each of a few shares pi (Page's CUSUM, Biometrika 1954):
  *
  *     S_pi <- max(0, S_pi + ln(1 - pi + pi L(p)) - tolerance),     flagged where S_pi > limit_pi
  *
@@ -95,7 +97,7 @@ double evidence_window(const evidence_rules *rules, const evidence_observation *
 /* The fewest rows that can flag an account, were all of them as hostile as can be. */
 size_t evidence_rows_min(const evidence_rules *rules);
 
-/* L(p), not scaled. 0 < p <= 1. */
+/* L(p), not scaled. 0 < p < 1. */
 double evidence_bet(double p);
 
 #endif
