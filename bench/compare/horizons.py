@@ -11,9 +11,11 @@ odd number are tested. The memory is at its best here: honest accounts ask about
 and its spread is measured at just this length.
 """
 import sys
+from statistics import NormalDist
 
 import numpy as np
 
+NORMAL = NormalDist()
 RANK = 32
 HONEST, HOSTILE = 500, 300
 
@@ -57,8 +59,8 @@ class Reference:
 
 
 def bet(p):
-    log = np.log(np.minimum(p, 1 - 1e-12))
-    return np.where(log > -1e-4, 0.5 - log / 6, (1 - p + p * log) / (p * log * log))
+    """exp(z - 1/2), z the normal score of p."""
+    return np.array([np.exp(-NORMAL.inv_cdf(one) - 0.5) for one in p])
 
 
 def main():
@@ -98,7 +100,7 @@ def main():
         for c in range(len(reference.mean)):
             known = np.sort(honest[3][even[honest[2][even] == c]])
             seen = rows[3][rows[2] == c]
-            p = (1 + np.searchsorted(known, seen, side="right")) / (len(known) + 1)
+            p = (0.5 + np.searchsorted(known, seen, side="right")) / (len(known) + 1)
             total += np.log(1 - share + share * bet(p)).sum()
         return total
 
