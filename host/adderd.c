@@ -105,9 +105,10 @@ static void announce_policy(const daemon_state *d) {
                  modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
     } else {
         log_line(LOG_WARNING,
-                 "no threshold for window %zu: scores are served, every decision is allow; run "
-                 "adder calibrate or give --threshold",
-                 c->window_rows);
+                 "no threshold for window %zu: scores are served, %s; run adder calibrate or give "
+                 "--threshold",
+                 c->window_rows,
+                 d->lists == NULL ? "every decision is allow" : "only who is denied is flagged");
     }
 }
 

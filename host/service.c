@@ -526,6 +526,9 @@ static void land(service *s) {
 static void take_off(service *s, flight *f) {
     engine_status status = engine_submit(s->engine, batch_engine(f->batch));
     if (status != ENGINE_OK) {
+        while (s->flights > 0) {
+            land(s); /* accounts that gave their slots to this batch's have rows in them */
+        }
         settle(s, f, status);
         return;
     }

@@ -86,8 +86,7 @@ static void print_model(const adder_model *model) {
     printf("  dim            %" PRIu64 "\n  classes        %" PRIu64 "\n  rank           %" PRIu64
            "\n",
            model->dim, model->classes, model->rank);
-    printf("  window         %" PRIu64 " rows, warming below %" PRIu64 "\n", model->window,
-           model->min_fill);
+    printf("  window         %" PRIu64 " rows\n", model->window);
     printf("  memory         rank %" PRIu64 ", half-life %g rows\n", model->memory_rank,
            model->half_life_rows);
     static const char *const modes[] = {"enforce", "shadow", "off"};
@@ -95,7 +94,8 @@ static void print_model(const adder_model *model) {
     printf("  mode           %s, action %s, poison is %s\n", modes[model->mode],
            actions[model->action], model->hard_label ? "a label" : "probabilities");
     if (model->has_threshold) {
-        printf("  threshold      %.6g on the window's score\n", model->threshold);
+        printf("  threshold      %.6g on the window's score, warming below %" PRIu64 " rows\n",
+               model->threshold, model->min_fill);
     } else if (model->evidence_threshold > 0.0) {
         printf("  evidence       flags at most %g of honest accounts\n", model->false_alarms);
     } else {

@@ -39,23 +39,32 @@ size_t mixture_pick(const double *running, size_t count, double at) {
     return low;
 }
 
+/* Keeps `few` of the classes that are present, each as likely; the others' shares become 0. */
+static void keep_few(sampling_random *random, size_t few, size_t present, size_t classes,
+                     double *share) {
+    size_t left = present;
+    size_t wanted = few;
+    for (size_t c = 0; c < classes; c++) {
+        if (share[c] > 0.0 && sampling_next(random) % left-- < wanted) {
+            wanted--;
+        } else {
+            share[c] = 0.0;
+        }
+    }
+}
+
 void mixture_draw(sampling_random *random, mixture_kind kind, const size_t *count, size_t classes,
                   double *running) {
     size_t present = 0;
+    size_t few = (size_t)kind + 1;
     for (size_t c = 0; c < classes; c++) {
         running[c] = count[c] == 0               ? 0.0
                      : kind == MIXTURE_DIRICHLET ? gamma_small(random, ALPHA)
                                                  : (double)count[c];
         present += count[c] > 0;
     }
-    size_t few = kind <= MIXTURE_THREE ? (size_t)kind + 1 : present;
-    for (size_t left = present; left > few; left--) {
-        size_t out = (size_t)(sampling_next(random) % left);
-        size_t c = 0;
-        while (running[c] == 0.0 || out-- > 0) {
-            c++;
-        }
-        running[c] = 0.0;
+    if (kind <= MIXTURE_THREE && few < present) {
+        keep_few(random, few, present, classes, running);
     }
     for (size_t c = 1; c < classes; c++) {
         running[c] += running[c - 1];
