@@ -1,5 +1,5 @@
 /*
- * ask.c - `adder ping`, `adder info` and `adder forget`: one question to the daemon each.
+ * ask.c - `adder ping`, `info`, `explain` and `forget`: one question to the daemon each.
  */
 #include "cli.h"
 
@@ -9,6 +9,7 @@
 
 #include "adder.h"
 #include "arguments.h"
+#include "explain_print.h"
 #include "stream.h"
 
 typedef struct {
@@ -25,7 +26,7 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const struct argp_option forget_options[] = {
+static const struct argp_option name_options[] = {
     {"connect", 'u', "URL", 0, "The daemon", 1},
     {"group", 'g', 0, 0, "NAME is a group's", 1},
     {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
@@ -77,6 +78,15 @@ static adder_status forget(adder_client *client, const ask_options *o, adder_err
                                       : adder_forget(client, o->account, &known, error);
     if (status == ADDER_OK) {
         printf("%s\n", known ? "forgotten" : "not known");
+    }
+    return status;
+}
+
+static adder_status explain(adder_client *client, const ask_options *o, adder_error *error) {
+    bool known;
+    adder_status status = explain_print(client, o->account, o->is_group, &known, error);
+    if (status == ADDER_OK && !known) {
+        printf("not known\n");
     }
     return status;
 }
@@ -159,14 +169,23 @@ int cli_info(int argc, char **argv) {
     return ask(argc, argv, &argp, false, info);
 }
 
-int cli_forget(int argc, char **argv) {
+int cli_explain(int argc, char **argv) {
     static const struct argp argp = {
-        forget_options,
+        name_options,
         parse_option,
         "NAME",
-        "Drop an account's, or a group's, window, memory and evidence.",
+        "Print why an account, or a group, has its verdict. For operators, never for end users.",
         NULL,
         NULL,
+        NULL};
+    return ask(argc, argv, &argp, true, explain);
+}
+
+int cli_forget(int argc, char **argv) {
+    static const struct argp argp = {
+        name_options, parse_option,
+        "NAME",       "Drop an account's, or a group's, window, memory and evidence.",
+        NULL,         NULL,
         NULL};
     return ask(argc, argv, &argp, true, forget);
 }

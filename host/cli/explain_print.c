@@ -1,58 +1,11 @@
 /*
- * explain.c - `adder explain`: why an account or a group has its verdict, for the analyst.
+ * explain_print.c - see explain_print.h.
  */
-#include "cli.h"
+#include "explain_print.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
-
-#include "adder.h"
-#include "arguments.h"
-
-typedef struct {
-    const char *url;
-    const char *name;
-    bool is_group;
-    size_t timeout_ms;
-} explain_options;
-
-static const struct argp_option options[] = {
-    {"connect", 'u', "URL", 0, "The daemon", 1},
-    {"group", 'g', 0, 0, "NAME is a group's", 1},
-    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
-    {0},
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state) {
-    explain_options *o = state->input;
-    switch (key) {
-    case 'u':
-        o->url = value;
-        break;
-    case 'g':
-        o->is_group = true;
-        break;
-    case 't':
-        o->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
-        break;
-    case ARGP_KEY_ARG:
-        if (o->name != NULL) {
-            argp_error(state, "unexpected argument '%s'", value);
-        }
-        o->name = value;
-        break;
-    case ARGP_KEY_END:
-        if (o->url == NULL || o->name == NULL) {
-            argp_error(state, "%s", o->url == NULL ? "--connect is needed" : "a NAME is needed");
-        }
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
 
 static const char *verdict_text(adder_verdict verdict) {
     static const char *const text[] = {"clean", "flagged", "undecided: too few queries yet"};
@@ -133,33 +86,16 @@ static void print_history(const adder_explanation *e) {
     }
 }
 
-int cli_explain(int argc, char **argv) {
-    static const struct argp argp = {
-        options,
-        parse_option,
-        "NAME",
-        "Print why an account, or a group, has its verdict. For operators, never for end users.",
-        NULL,
-        NULL,
-        NULL};
-    explain_options o = {.timeout_ms = ADDER_TIMEOUT_MS_DEFAULT};
-    adder_client *client = NULL;
+adder_status explain_print(adder_client *client, const char *name, bool is_group, bool *known,
+                           adder_error *error) {
     adder_explanation *explanation = NULL;
-    adder_error error = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
-    adder_options client_options = {.timeout_ms = (int)o.timeout_ms};
-    adder_status status = adder_open(&client, o.url, &client_options, &error);
-    if (status == ADDER_OK) {
-        status = adder_explain(client, o.name, o.is_group, &explanation, &error);
+    adder_status status = adder_explain(client, name, is_group, &explanation, error);
+    *known = explanation != NULL;
+    if (*known) {
+        print_verdict(explanation);
+        print_classes(explanation);
+        print_history(explanation);
     }
-    adder_close(client);
-    if (status != ADDER_OK || explanation == NULL) {
-        fprintf(stderr, "%s: %s\n", argv[0], status != ADDER_OK ? error.text : "not known");
-        return CLI_EXIT_FAILURE;
-    }
-    print_verdict(explanation);
-    print_classes(explanation);
-    print_history(explanation);
     adder_explanation_free(explanation);
-    return 0;
+    return status;
 }
