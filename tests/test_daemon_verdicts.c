@@ -269,6 +269,36 @@ Test(verdicts, many_accounts_of_one_group_are_caught_as_one) {
     stage_close(&s);
 }
 
+Test(verdicts,
+     rows_with_groups_that_need_more_places_than_there_are_are_refused_and_change_nothing) {
+    stage s;
+    static const char *names[WINDOW];
+    static const char *groups[WINDOW];
+    stage_open(&s, DAEMON_FLAGS("--max-accounts", "16"));
+    for (size_t i = 0; i < WINDOW; i++) {
+        names[i] = "a";
+        groups[i] = i < 1 ? "g" : NULL;
+    }
+    adder_reply *reply = NULL;
+    adder_error error = {0};
+    adder_rows request = {.count = WINDOW,
+                          .dim = DIM,
+                          .accounts = names,
+                          .groups = groups,
+                          .classes = s.honest.classes,
+                          .embeddings = s.honest.embeddings};
+    cr_assert_eq(adder_score(s.d.client, &request, &reply, &error), ADDER_TOO_LARGE);
+    cr_assert(strstr(error.text, "at most 16 rows, each with a group counted twice, came 17"), "%s",
+              error.text);
+    adder_info info = ask_info(s.d.client);
+    cr_assert(info.accounts == 0 && info.rows == 0);
+    request.count = WINDOW - 1;
+    cr_assert_eq(adder_score(s.d.client, &request, &reply, &error), ADDER_OK, "%s", error.text);
+    cr_assert_eq(ask_info(s.d.client).accounts, 2);
+    adder_reply_free(reply);
+    stage_close(&s);
+}
+
 Test(verdicts, an_account_and_a_group_of_one_name_have_nothing_to_do_with_each_other) {
     stage s;
     stage_open(&s, DAEMON_NO_FLAGS);
