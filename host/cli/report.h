@@ -26,5 +26,8 @@ void report_histogram(const evaluation *e, FILE *out);
 json_t *report_goals(const evaluation *e);
 /* A real, or null where it is no number. */
 json_t *report_number(double value);
+/* A member of an object of the report: NaN, or "", where there is none. */
+double report_real(const json_t *object, const char *key);
+const char *report_text(const json_t *object, const char *key);
 
 #endif

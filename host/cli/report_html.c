@@ -23,16 +23,6 @@ static const char style[] =
     ".yes{color:#060}.no{color:#b00;font-weight:bold}.i{color:#888;font-size:11px}"
     "svg{margin:4px 6px 4px 0}h2{margin-top:2em}";
 
-static double number(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static const char *string(const json_t *object, const char *key) {
-    const char *value = json_string_value(json_object_get(object, key));
-    return value != NULL ? value : "";
-}
-
 static void text_cell(FILE *out, const char *text) {
     fputs("<td class=\"t\">", out);
     svg_escape(out, text);
@@ -44,8 +34,8 @@ static void share_cell(FILE *out, const json_t *share) {
         fputs("<td>-</td>", out);
     } else {
         fprintf(out, "<td>%.2f %%<br><span class=\"i\">%.2f to %.2f</span></td>",
-                100.0 * number(share, "share"), 100.0 * number(share, "low"),
-                100.0 * number(share, "high"));
+                100.0 * report_real(share, "share"), 100.0 * report_real(share, "low"),
+                100.0 * report_real(share, "high"));
     }
 }
 
@@ -110,8 +100,8 @@ static void write_roc(FILE *out, const json_t *by, const char *title, const char
 }
 
 static bool is_of(const json_t *accounts, const char *source, const char *role) {
-    return strcmp(string(accounts, "source"), source) == 0 &&
-           (role == NULL || strcmp(string(accounts, "role"), role) == 0);
+    return strcmp(report_text(accounts, "source"), source) == 0 &&
+           (role == NULL || strcmp(report_text(accounts, "role"), role) == 0);
 }
 
 static void write_curves(FILE *out, const json_t *report, const char *source, const char *detector,
@@ -122,14 +112,14 @@ static void write_curves(FILE *out, const json_t *report, const char *source, co
                            .x_label = "queries sent",
                            .y_label = "share of accounts flagged",
                            .log_x = true,
-                           .x_min = number(report, "window"),
+                           .x_min = report_real(report, "window"),
                            .x_max = 4096}};
     const json_t *accounts;
     size_t i;
     json_array_foreach(json_object_get(report, "accounts"), i, accounts) {
         if (is_of(accounts, source, NULL)) {
             const json_t *curve = json_object_get(accounts, "curve");
-            draw_line(&d, string(accounts, "kind"), json_object_get(curve, "queries"),
+            draw_line(&d, report_text(accounts, "kind"), json_object_get(curve, "queries"),
                       json_object_get(curve, detector));
         }
     }
@@ -145,11 +135,11 @@ static double flagged_at(const json_t *accounts, const char *detector, double qu
     double last = NAN;
     json_array_foreach(json_object_get(accounts, "horizons"), i, horizon) {
         const json_t *by = json_object_get(json_object_get(horizon, "detectors"), detector);
-        double share = number(json_object_get(by, "flagged"), "share");
-        if (number(horizon, "queries") == queries) {
+        double share = report_real(json_object_get(by, "flagged"), "share");
+        if (report_real(horizon, "queries") == queries) {
             return share;
         }
-        last = number(horizon, "queries") < queries ? share : last;
+        last = report_real(horizon, "queries") < queries ? share : last;
     }
     return last >= 1.0 ? last : (double)NAN;
 }
@@ -170,7 +160,7 @@ static void write_mixes(FILE *out, const json_t *report, const char *source) {
         json_array_foreach(json_object_get(report, "accounts"), i, accounts) {
             bool mixed = is_of(accounts, source, "mixed") || is_of(accounts, source, "unmixed");
             if (mixed && points < POINTS_MAX) {
-                d.x[h][points] = 100.0 * (1.0 - number(accounts, "hostile_share"));
+                d.x[h][points] = 100.0 * (1.0 - report_real(accounts, "hostile_share"));
                 d.y[h][points++] = flagged_at(accounts, "evidence", horizons[h]);
             }
         }
@@ -209,12 +199,12 @@ static void write_goals(FILE *out, const json_t *report) {
         bool any = json_is_number(json_object_get(goal, "measured"));
         bool reached = json_is_true(json_object_get(goal, "reached"));
         fputs("<tr>", out);
-        text_cell(out, string(goal, "goal"));
-        number_cell(out, 100.0 * number(goal, "wanted"), "%.1f %%");
-        number_cell(out, 100.0 * number(goal, "measured"), "%.2f %%");
-        number_cell(out, 100.0 * number(goal, "low"), "%.2f");
-        number_cell(out, 100.0 * number(goal, "high"), "%.2f");
-        text_cell(out, string(goal, "worst"));
+        text_cell(out, report_text(goal, "goal"));
+        number_cell(out, 100.0 * report_real(goal, "wanted"), "%.1f %%");
+        number_cell(out, 100.0 * report_real(goal, "measured"), "%.2f %%");
+        number_cell(out, 100.0 * report_real(goal, "low"), "%.2f");
+        number_cell(out, 100.0 * report_real(goal, "high"), "%.2f");
+        text_cell(out, report_text(goal, "worst"));
         fprintf(out, "<td class=\"%s\">%s</td></tr>\n", reached ? "yes" : "no",
                 !any      ? "not measured"
                 : reached ? "reached"
@@ -231,15 +221,15 @@ static void write_windows(FILE *out, const json_t *report) {
             "and the share above the threshold for a false-positive rate of %g with its 95 %% "
             "Wilson interval. All detectors see the same windows, drawn uniformly.</p>"
             "<table><tr><th>source</th>",
-            number(report, "window"), number(report, "fpr"));
+            report_real(report, "window"), report_real(report, "fpr"));
     detector_heads(out);
     json_array_foreach(json_object_get(report, "sources"), i, source) {
         const json_t *by = json_object_get(source, "detectors");
         fputs("<tr>", out);
-        text_cell(out, string(source, "name"));
+        text_cell(out, report_text(source, "name"));
         for (size_t d = 0; d < DETECTORS; d++) {
             const json_t *entry = json_object_get(by, detectors[d]);
-            double auroc = number(entry, "auroc");
+            double auroc = report_real(entry, "auroc");
             if (!isnan(auroc)) {
                 fprintf(out, "<td>%.4f</td>", auroc);
             } else {
@@ -258,7 +248,8 @@ static void write_windows(FILE *out, const json_t *report) {
     fputs("</table>\n", out);
     json_array_foreach(json_object_get(report, "sources"), i, source) {
         if (json_is_true(json_object_get(source, "hostile"))) {
-            write_roc(out, json_object_get(source, "detectors"), string(source, "name"), "windows");
+            write_roc(out, json_object_get(source, "detectors"), report_text(source, "name"),
+                      "windows");
         }
     }
 }
@@ -274,22 +265,22 @@ static void write_false_alarms(FILE *out, const json_t *report) {
             "for independent; they share the rows of their source, so the truth is less certain."
             "</p><table><tr>"
             "<th>accounts</th><th>queries</th>",
-            number(report, "window_fpr"), number(report, "false_alarms"),
-            number(report, "false_alarms_queries"));
+            report_real(report, "window_fpr"), report_real(report, "false_alarms"),
+            report_real(report, "false_alarms_queries"));
     detector_heads(out);
     json_array_foreach(json_object_get(report, "accounts"), i, accounts) {
-        if (number(accounts, "hostile_share") > 0.0) {
+        if (report_real(accounts, "hostile_share") > 0.0) {
             continue;
         }
         const json_t *horizons = json_object_get(accounts, "horizons");
         const json_t *by =
             json_object_get(json_array_get(horizons, json_array_size(horizons) - 1), "detectors");
         fputs("<tr><td class=\"t\">", out);
-        svg_escape(out, string(accounts, "source"));
+        svg_escape(out, report_text(accounts, "source"));
         fputs("<br>", out);
-        svg_escape(out, string(accounts, "kind"));
+        svg_escape(out, report_text(accounts, "kind"));
         fputs("</td>", out);
-        number_cell(out, number(accounts, "queries"), "%.0f");
+        number_cell(out, report_real(accounts, "queries"), "%.0f");
         for (size_t d = 0; d < DETECTORS; d++) {
             share_cell(out, json_object_get(json_object_get(by, detectors[d]), "flagged"));
         }
@@ -306,11 +297,11 @@ static void write_false_alarms(FILE *out, const json_t *report) {
 static void write_horizon(FILE *out, const json_t *accounts, const json_t *horizon) {
     const json_t *by = json_object_get(horizon, "detectors");
     fputs("<tr>", out);
-    text_cell(out, string(accounts, "kind"));
-    number_cell(out, number(horizon, "queries"), "%.0f");
+    text_cell(out, report_text(accounts, "kind"));
+    number_cell(out, report_real(horizon, "queries"), "%.0f");
     for (size_t d = 0; d < DETECTORS; d++) {
         const json_t *entry = json_object_get(by, detectors[d]);
-        double auroc = number(entry, "auroc");
+        double auroc = report_real(entry, "auroc");
         share_cell(out, json_object_get(entry, "flagged"));
         number_cell(out, auroc, "%.4f");
     }
@@ -328,7 +319,7 @@ static void write_account_rocs(FILE *out, const json_t *report, const char *sour
         json_array_foreach(json_object_get(accounts, "horizons"), h, horizon) {
             char title[256];
             snprintf(title, sizeof title, "%s, %s, after %.0f queries", source,
-                     string(accounts, "kind"), number(horizon, "queries"));
+                     report_text(accounts, "kind"), report_real(horizon, "queries"));
             if (drawn) {
                 write_roc(out, json_object_get(horizon, "detectors"), title, "accounts");
             }
@@ -367,7 +358,7 @@ static void write_attacks(FILE *out, const json_t *report) {
           out);
     json_array_foreach(json_object_get(report, "sources"), i, source) {
         if (json_is_true(json_object_get(source, "hostile"))) {
-            const char *name = string(source, "name");
+            const char *name = report_text(source, "name");
             fputs("<h3>", out);
             svg_escape(out, name);
             fputs("</h3>\n", out);
@@ -383,9 +374,9 @@ static void write_attacks(FILE *out, const json_t *report) {
 void report_html(const json_t *report, FILE *out) {
     fprintf(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Adder: "
                  "evaluation of ");
-    svg_escape(out, string(report, "model"));
+    svg_escape(out, report_text(report, "model"));
     fprintf(out, "</title><style>%s</style></head><body>\n<h1>", style);
-    svg_escape(out, string(report, "model"));
+    svg_escape(out, report_text(report, "model"));
     fputs("</h1>\n", out);
     bool accounts = json_array_size(json_object_get(report, "accounts")) > 0;
     if (accounts) {

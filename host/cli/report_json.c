@@ -16,6 +16,16 @@ json_t *report_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+double report_real(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+const char *report_text(const json_t *object, const char *key) {
+    const char *value = json_string_value(json_object_get(object, key));
+    return value != NULL ? value : "";
+}
+
 static json_t *share_of(size_t hits, size_t of) {
     interval i = interval_wilson(hits, of);
     return json_pack("{s:f, s:f, s:f}", "share", i.share, "low", i.low, "high", i.high);
