@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "blocks.h"
+#include "vector.h"
 
 typedef struct {
     uint64_t tick; /* the account's row count when last decayed */
@@ -82,7 +83,8 @@ static double decay(const memory *m, uint64_t rows) {
 }
 
 /* R <- factor of keep^2 R^T R + v v^T; v, of `columns` entries, is used up. */
-static void rotate_in(float *r, float *v, size_t columns, double keep) {
+VECTOR_CLONES static void rotate_in(float *restrict r, float *restrict v, size_t columns,
+                                    double keep) {
     for (size_t k = 0; k < columns; k++) {
         size_t length = columns - k;
         score_rotation turn = score_rotation_of(r[0], v[k], keep);

@@ -54,7 +54,7 @@ uint32_t memory_reserve(memory *memory, uint32_t slot, uint32_t class_index);
 /* One more row of the slot's account, in order: its s and the first q of its y. */
 void memory_add(memory *memory, uint32_t slot, uint32_t block, float s, const float *y);
 /* Score of the slot's memory now, sum_c (n_c / n) d2_c, and its excess; a concentration of weights
- * means nothing. False: LAPACK did not converge. */
+ * means nothing. False: it is no finite number. */
 bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, score_total *total);
 
 void memory_forget(memory *memory, uint32_t slot);

@@ -11,19 +11,33 @@
 #include <cblas.h>
 #include <lapacke.h>
 
+#include "roots.h"
 #include "score.h"
+#include "vector.h"
 
-enum { BLOCK_ROWS_MIN = 64, LAPACK_BLOCK = 64 };
+/* Above SMALL_MAX LAPACK's blocked reduction is the faster one (measured: 60 to 100). */
+enum {
+    BLOCK_ROWS_MIN = 64,
+    LAPACK_BLOCK = 64,
+    SMALL_MAX = 64,
+    LINE_FLOATS = 16,
+    LANES = 8,
+    WIDE_MIN = 64
+};
 
 struct nuclear {
     size_t columns;
-    size_t block_rows; /* rows the buffer holds */
+    size_t stride;     /* of block: columns in whole lanes, zero after the last */
+    size_t block_rows; /* rows the buffer holds, but for three that may be read */
     size_t order_max;  /* largest eigenproblem */
     double *sum;       /* [columns] running sum of rows */
-    double *block;     /* [block_rows, columns] */
+    double *block;     /* [block_rows + 3, stride] */
     double *gram;      /* [order_max, order_max] */
-    double *values;    /* [order_max] */
+    double *diagonal;  /* [order_max] */
+    double *below;     /* [order_max] */
+    double *reflector; /* [order_max] scale factors that LAPACK gives and nobody needs */
     double *work;
+    roots roots;
     lapack_int work_length;
 };
 
@@ -37,18 +51,23 @@ nuclear *nuclear_open(size_t rows_max, size_t columns) {
         return NULL;
     }
     s->columns = columns;
+    s->stride = (columns + LANES - 1) / LANES * LANES;
     s->order_max = least(rows_max, columns);
     s->block_rows = least(rows_max, columns > BLOCK_ROWS_MIN ? columns : BLOCK_ROWS_MIN);
     s->work_length = (lapack_int)((LAPACK_BLOCK + 2) * s->order_max);
     s->sum = calloc(columns, sizeof *s->sum);
-    s->block = calloc(s->block_rows * columns, sizeof *s->block);
+    s->block = calloc((s->block_rows + 3) * s->stride, sizeof *s->block);
     s->gram = calloc(s->order_max * s->order_max, sizeof *s->gram);
-    s->values = calloc(s->order_max, sizeof *s->values);
+    s->diagonal = calloc(s->order_max, sizeof *s->diagonal);
+    s->below = calloc(s->order_max, sizeof *s->below);
+    s->reflector = calloc(s->order_max, sizeof *s->reflector);
     s->work = calloc((size_t)s->work_length, sizeof *s->work);
-    if (!s->sum || !s->block || !s->gram || !s->values || !s->work) {
+    if (!s->sum || !s->block || !s->gram || !s->diagonal || !s->below || !s->reflector ||
+        !s->work) {
         nuclear_close(s);
         return NULL;
     }
+    roots_init(&s->roots);
     return s;
 }
 
@@ -57,14 +76,16 @@ void nuclear_close(nuclear *s) {
         return;
     }
     free(s->work);
-    free(s->values);
+    free(s->reflector);
+    free(s->below);
+    free(s->diagonal);
     free(s->gram);
     free(s->block);
     free(s->sum);
     free(s);
 }
 
-static double dot(const double *a, const double *b, size_t n) {
+VECTOR_CLONES static double dot(const double *a, const double *b, size_t n) {
     double lane[8] = {0};
     size_t j = 0;
     for (; j + 8 <= n; j += 8) {
@@ -79,17 +100,71 @@ static double dot(const double *a, const double *b, size_t n) {
            ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-/* Sum of square roots of the eigenvalues of the matrix in s->gram. Its lower triangle by rows is
- * the upper one by columns, which is what LAPACK takes without a copy. */
-static bool sum_of_roots(nuclear *s, size_t order, double *norm) {
-    lapack_int failed = LAPACKE_dsyev_work(LAPACK_COL_MAJOR, 'N', 'U', (lapack_int)order, s->gram,
-                                           (lapack_int)order, s->values, s->work, s->work_length);
-    double sum = 0.0;
+/* The upper triangle of s->gram from its lower one. */
+static void mirror(nuclear *s, size_t order) {
     for (size_t i = 0; i < order; i++) {
-        sum += s->values[i] > 0.0 ? sqrt(s->values[i]) : 0.0;
+        for (size_t j = i + 1; j < order; j++) {
+            s->gram[i * order + j] = s->gram[j * order + i];
+        }
     }
-    *norm = sum;
-    return failed == 0;
+}
+
+/* Sum of square roots of the eigenvalues of the matrix in s->gram, which is used up. */
+static bool sum_of_roots(nuclear *s, size_t order, double *norm) {
+    if (order > SMALL_MAX) {
+        if (LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'U', (lapack_int)order, s->gram,
+                                (lapack_int)order, s->diagonal, s->below, s->reflector, s->work,
+                                s->work_length) != 0) {
+            return false;
+        }
+    } else {
+        roots_tridiagonal(s->gram, order, s->diagonal, s->below, s->work);
+    }
+    *norm = roots_sum(&s->roots, s->diagonal, s->below, order);
+    return isfinite(*norm);
+}
+
+typedef double lanes __attribute__((vector_size(64)));
+
+/* Dot products of four rows with four others; the compiler makes of a `lanes` what registers there
+ * are. Sums in eight lanes, whatever the processor. */
+VECTOR_CLONES static void dots_4x4(const double *a, const double *b, size_t stride,
+                                   double out[4][4]) {
+    lanes sum[4][4] = {0};
+    for (size_t k = 0; k < stride; k += LANES) {
+        lanes left[4];
+        lanes right[4];
+        for (size_t i = 0; i < 4; i++) {
+            memcpy(&left[i], a + i * stride + k, sizeof left[i]);
+            memcpy(&right[i], b + i * stride + k, sizeof right[i]);
+        }
+        for (size_t i = 0; i < 4; i++) {
+            for (size_t j = 0; j < 4; j++) {
+                sum[i][j] += left[i] * right[j];
+            }
+        }
+    }
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t j = 0; j < 4; j++) {
+            lanes t = sum[i][j];
+            out[i][j] = ((t[0] + t[1]) + (t[2] + t[3])) + ((t[4] + t[5]) + (t[6] + t[7]));
+        }
+    }
+}
+
+/* Gram matrix of a few rows, both triangles. Up to three rows after the last are read. */
+static void gram_of_few(nuclear *s, size_t rows) {
+    for (size_t i = 0; i < rows; i += 4) {
+        for (size_t j = 0; j <= i; j += 4) {
+            double out[4][4];
+            dots_4x4(s->block + i * s->stride, s->block + j * s->stride, s->stride, out);
+            for (size_t a = i; a < rows && a < i + 4; a++) {
+                for (size_t b = j; b < rows && b < j + 4; b++) {
+                    s->gram[a * rows + b] = s->gram[b * rows + a] = out[a - i][b - j];
+                }
+            }
+        }
+    }
 }
 
 /* Of `rows` rows in s->block, all there at once. */
@@ -105,24 +180,36 @@ static bool norm_of_block(nuclear *s, size_t rows, double *norm) {
         return true;
     }
     if (rows == 2) {
-        *norm = score_nuclear_of_two(dot(x, x, d), dot(x + d, x + d, d), dot(x, x + d, d));
+        const double *z = x + s->stride;
+        *norm = score_nuclear_of_two(dot(x, x, d), dot(z, z, d), dot(x, z, d));
         return true;
     }
     bool tall = rows > d;
     size_t order = tall ? d : rows;
-    cblas_dsyrk(CblasRowMajor, CblasLower, tall ? CblasTrans : CblasNoTrans, (int)order,
-                (int)(tall ? rows : d), 1.0, x, (int)d, 0.0, s->gram, (int)order);
+    if (!tall && order <= SMALL_MAX && d >= WIDE_MIN) {
+        gram_of_few(s, rows);
+    } else {
+        cblas_dsyrk(CblasRowMajor, CblasLower, tall ? CblasTrans : CblasNoTrans, (int)order,
+                    (int)(tall ? rows : d), 1.0, x, (int)s->stride, 0.0, s->gram, (int)order);
+        mirror(s, order);
+    }
     return sum_of_roots(s, order, norm);
 }
 
-/* Helmert row k of the rows seen so far, whose sum s->sum is. Adds the row to the sum. */
-static void helmert_row(nuclear *s, const float *row, size_t k, double *out) {
+/* Helmert row k of the rows seen so far, whose sum `sum` is. Adds the row to the sum. Rows of a
+ * long window lie apart and out of cache, so the one after this is called for meanwhile. */
+VECTOR_CLONES static void helmert_row(double *restrict sum, const float *restrict row,
+                                      const float *next, size_t k, size_t columns,
+                                      double *restrict out) {
     double scale = score_helmert(k);
     double count = (double)k;
-    for (size_t j = 0; j < s->columns; j++) {
+    for (size_t j = 0; j < columns; j += LINE_FLOATS) {
+        __builtin_prefetch(next + j);
+    }
+    for (size_t j = 0; j < columns; j++) {
         double y = (double)row[j];
-        out[j] = (s->sum[j] - count * y) * scale;
-        s->sum[j] += y;
+        out[j] = (sum[j] - count * y) * scale;
+        sum[j] += y;
     }
 }
 
@@ -132,15 +219,17 @@ static bool norm_of_many(nuclear *s, const float *const *rows, size_t n, double 
     size_t held = 0;
     double keep = 0.0;
     for (size_t k = 1; k < n; k++) {
-        helmert_row(s, rows[k], k, s->block + held * d);
+        helmert_row(s->sum, rows[k], rows[k + 1 < n ? k + 1 : k], k, d,
+                    s->block + held * s->stride);
         held++;
         if (held == s->block_rows || k + 1 == n) {
             cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)held, 1.0, s->block,
-                        (int)d, keep, s->gram, (int)d);
+                        (int)s->stride, keep, s->gram, (int)d);
             keep = 1.0;
             held = 0;
         }
     }
+    mirror(s, d);
     return sum_of_roots(s, d, norm);
 }
 
@@ -153,7 +242,8 @@ bool nuclear_of_centred(nuclear *s, const float *const *rows, size_t n, double *
         return norm_of_many(s, rows, n, norm);
     }
     for (size_t k = 1; k < n; k++) {
-        helmert_row(s, rows[k], k, s->block + (k - 1) * d);
+        helmert_row(s->sum, rows[k], rows[k + 1 < n ? k + 1 : k], k, d,
+                    s->block + (k - 1) * s->stride);
     }
     return norm_of_block(s, n - 1, norm);
 }
@@ -162,7 +252,7 @@ bool nuclear_of_triangle(nuclear *s, const float *packed, double *norm) {
     size_t d = s->columns;
     size_t rows = 0;
     for (size_t i = 0; i < d; i++) {
-        double *out = s->block + i * d;
+        double *out = s->block + i * s->stride;
         memset(out, 0, i * sizeof *out);
         for (size_t j = i; j < d; j++) {
             out[j] = (double)*packed++;

@@ -2,9 +2,9 @@
  * nuclear.h - the nuclear norm of a few float32 rows, the costly part of a Frechet distance.
  *
  * Works on the smaller side: a Gram matrix of the rows or a scatter matrix of the columns, formed
- * and decomposed in float64, values only (LAPACK). One and two rows have closed forms. Float64 is
- * what keeps eigenvalues that should be zero near zero: their square roots are at most 1e-8 of the
- * norm.
+ * and reduced to a tridiagonal one in float64, whose sum of roots needs no eigenvalues (roots.h).
+ * One and two rows have closed forms. Float64 is what keeps eigenvalues that should be zero near
+ * zero: their square roots are at most 1e-8 of the norm.
  */
 #ifndef ADDER_NUCLEAR_H
 #define ADDER_NUCLEAR_H
@@ -17,8 +17,8 @@ typedef struct nuclear nuclear;
 nuclear *nuclear_open(size_t rows_max, size_t columns); /* NULL: no memory */
 void nuclear_close(nuclear *scratch);                   /* NULL is allowed */
 
-/* Of the n rows less their mean; n >= 1, each of `columns` floats. False: LAPACK did not converge.
- */
+/* Of the n rows less their mean; n >= 1, each of `columns` floats. False: LAPACK failed, or
+ * the norm is no finite number. */
 bool nuclear_of_centred(nuclear *scratch, const float *const *rows, size_t n, double *norm);
 /* Of an upper triangle, packed by rows: row i holds columns - i floats. */
 bool nuclear_of_triangle(nuclear *scratch, const float *packed, double *norm);

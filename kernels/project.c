@@ -6,28 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cblas.h>
-
 #include "direction.h"
 #include "grouping.h"
+#include "product.h"
 #include "score.h"
+#include "vector.h"
 
-/* 128 centred rows of 512 floats are 256 KB: they stay in a core's second-level cache. */
-enum { TILE_ROWS = 128, LANES = 8 };
+/* 120 centred rows of 512 floats are 240 KB: they stay in a core's second-level cache. */
+enum { TILE_ROWS = 120, LANES = 8, PADDING = 16 };
 
 typedef class_group tile; /* a piece of a group */
 
 struct project {
     size_t dim, rank, classes, rows_max;
-    float *mean;   /* [classes, dim] */
-    float *factor; /* [classes, dim, rank] */
+    float *mean; /* [classes, dim] */
+    product_kind kind;
+    product_shape shape;
+    float *panels; /* [classes, product_floats] */
     directions directions;
     grouping grouping;
     tile *tile; /* [rows_max] */
     size_t tiles;
+    size_t stride;  /* dim and padding */
     float *s;       /* [rows_max] by place */
     float *y;       /* [rows_max, rank] by place */
-    float *centred; /* [threads, TILE_ROWS, dim] */
+    float *centred; /* [threads, TILE_ROWS, stride] */
     const engine_batch *batch;
     const unsigned char *dtype;
 };
@@ -47,15 +50,22 @@ project *project_open(const engine_reference *r, size_t rows_max, size_t threads
     p->classes = r->classes;
     p->rows_max = rows_max;
     p->mean = copy_of(r->mean, r->classes * r->dim * sizeof *p->mean);
-    p->factor = copy_of(r->factor, r->classes * r->dim * r->rank * sizeof *p->factor);
+    p->kind = product_best();
+    p->shape = (product_shape){r->dim, r->rank};
+    p->stride = r->dim + PADDING;
+    p->panels = malloc(r->classes * product_floats(p->shape) * sizeof *p->panels);
     p->tile = calloc(rows_max, sizeof *p->tile);
     p->s = calloc(rows_max, sizeof *p->s);
     p->y = calloc(rows_max, r->rank * sizeof *p->y);
-    p->centred = calloc(threads * TILE_ROWS, r->dim * sizeof *p->centred);
+    p->centred = calloc(threads * TILE_ROWS, p->stride * sizeof *p->centred);
     if (!grouping_open(&p->grouping, rows_max, r->classes) || !directions_open(&p->directions, r) ||
-        !p->mean || !p->factor || !p->tile || !p->s || !p->y || !p->centred) {
+        !p->mean || !p->panels || !p->tile || !p->s || !p->y || !p->centred) {
         project_close(p);
         return NULL;
+    }
+    for (size_t c = 0; c < r->classes; c++) {
+        product_lay_out(p->shape, r->factor + c * r->dim * r->rank,
+                        p->panels + c * product_floats(p->shape));
     }
     return p;
 }
@@ -70,7 +80,7 @@ void project_close(project *p) {
     free(p->tile);
     grouping_close(&p->grouping);
     directions_close(&p->directions);
-    free(p->factor);
+    free(p->panels);
     free(p->mean);
     free(p);
 }
@@ -87,17 +97,16 @@ static void cut_tiles(project *p) {
     }
 }
 
-/* Elements of any type at any address to float. */
-static void convert(float *out, const unsigned char *bytes, size_t dim, engine_dtype dtype) {
+/* One element of any type at any address. */
+static inline float element(const unsigned char *bytes, size_t j, engine_dtype dtype) {
     if (dtype == ENGINE_F32) {
-        memcpy(out, bytes, dim * sizeof *out);
-        return;
+        float value;
+        memcpy(&value, bytes + j * sizeof value, sizeof value);
+        return value;
     }
-    for (size_t j = 0; j < dim; j++) {
-        uint16_t half;
-        memcpy(&half, bytes + j * sizeof half, sizeof half);
-        out[j] = dtype == ENGINE_F16 ? score_from_f16(half) : score_from_bf16(half);
-    }
+    uint16_t half;
+    memcpy(&half, bytes + j * sizeof half, sizeof half);
+    return dtype == ENGINE_F16 ? score_from_f16(half) : score_from_bf16(half);
 }
 
 static double sum_of_lanes(const double *lane) {
@@ -105,59 +114,79 @@ static double sum_of_lanes(const double *lane) {
            ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-/* x <- x - mean; s is its squared length and t its product with the class's direction, summed in
- * float64 over eight lanes so that the compiler vectorises it without being allowed to reorder
- * sums. */
-static void centre(float *x, const float *mean, const float *direction, size_t dim, double *s,
-                   double *t) {
+/* What a row is centred by, and what it is then worth: s is its squared length, t its product with
+ * the class's direction. */
+typedef struct {
+    const float *mean, *direction; /* [dim] of the class */
+    size_t dim;
+    double s, t;
+} centring;
+
+/* x <- row - mean; sums in float64 over eight lanes so that the compiler vectorises them without
+ * being allowed to reorder sums. */
+static inline void centre(float *restrict x, const unsigned char *restrict row,
+                          centring *restrict by, engine_dtype dtype) {
+    const float *restrict mean = by->mean, *restrict direction = by->direction;
     double square[LANES] = {0}, along[LANES] = {0};
     size_t j = 0;
-    for (; j + LANES <= dim; j += LANES) {
+    for (; j + LANES <= by->dim; j += LANES) {
         for (size_t l = 0; l < LANES; l++) {
-            x[j + l] -= mean[j + l];
+            x[j + l] = element(row, j + l, dtype) - mean[j + l];
             square[l] += (double)x[j + l] * (double)x[j + l];
             along[l] += (double)x[j + l] * (double)direction[j + l];
         }
     }
-    for (; j < dim; j++) {
-        x[j] -= mean[j];
+    for (; j < by->dim; j++) {
+        x[j] = element(row, j, dtype) - mean[j];
         square[0] += (double)x[j] * (double)x[j];
         along[0] += (double)x[j] * (double)direction[j];
     }
-    *s = sum_of_lanes(square);
-    *t = sum_of_lanes(along);
+    by->s = sum_of_lanes(square);
+    by->t = sum_of_lanes(along);
+}
+
+/* A loop for each type, so that none asks for it at every element. */
+VECTOR_CLONES static void centre_any(float *x, const unsigned char *row, centring *by,
+                                     engine_dtype dtype) {
+    switch (dtype) {
+    case ENGINE_F16:
+        centre(x, row, by, ENGINE_F16);
+        break;
+    case ENGINE_BF16:
+        centre(x, row, by, ENGINE_BF16);
+        break;
+    default:
+        centre(x, row, by, ENGINE_F32);
+    }
 }
 
 /* The tile's row i, into x. */
 static void read_row(project *p, const tile *t, size_t i, float *x) {
     uint32_t row = p->grouping.row_at[t->first + i];
     size_t class_at = t->class_index * p->dim;
-    double s, along;
-    convert(x, p->batch->embeddings[row], p->dim, (engine_dtype)p->dtype[row]);
-    centre(x, p->mean + class_at, p->directions.vector + class_at, p->dim, &s, &along);
-    p->s[t->first + i] = (float)s;
+    centring by = {p->mean + class_at, p->directions.vector + class_at, p->dim, 0.0, 0.0};
+    centre_any(x, p->batch->embeddings[row], &by, (engine_dtype)p->dtype[row]);
+    p->s[t->first + i] = (float)by.s;
     if (p->batch->alignments != NULL) {
-        p->batch->alignments[row] = score_alignment(s, along, p->directions.square[t->class_index]);
+        p->batch->alignments[row] =
+            score_alignment(by.s, by.t, p->directions.square[t->class_index]);
     }
 }
 
 static void project_tile(void *context, size_t task, size_t thread) {
     project *p = context;
     const tile *t = &p->tile[task];
-    const float *factor = p->factor + t->class_index * p->dim * p->rank;
-    float *x = p->centred + thread * TILE_ROWS * p->dim;
-    float *y = p->y + t->first * p->rank;
+    float *x = p->centred + thread * TILE_ROWS * p->stride;
     for (size_t i = 0; i < t->count; i++) {
-        read_row(p, t, i, x + i * p->dim);
+        read_row(p, t, i, x + i * p->stride);
     }
-    int dim = (int)p->dim;
-    int rank = (int)p->rank;
-    if (t->count == 1) {
-        cblas_sgemv(CblasRowMajor, CblasTrans, dim, rank, 1.0f, factor, rank, x, 1, 0.0f, y, 1);
-    } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)t->count, rank, dim, 1.0f, x,
-                    dim, factor, rank, 0.0f, y, rank);
-    }
+    product_run(&(product_task){.kind = p->kind,
+                                .shape = p->shape,
+                                .rows = t->count,
+                                .stride = p->stride,
+                                .x = x,
+                                .panels = p->panels + t->class_index * product_floats(p->shape),
+                                .y = p->y + t->first * p->rank});
 }
 
 void project_batch(project *p, pool *pool, const engine_batch *batch, const unsigned char *dtype) {

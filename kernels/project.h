@@ -3,7 +3,7 @@
  * alignments, to the batch that wants them.
  *
  * Rows are put in the order of their class, so that all rows of a class are one matrix product with
- * its factor (OpenBLAS sgemm), cut into tiles that fit the cache. Costs 2 dim rank flops a row.
+ * its factor (product.h), cut into tiles that fit the cache. Costs 2 dim rank flops a row.
  */
 #ifndef ADDER_PROJECT_H
 #define ADDER_PROJECT_H

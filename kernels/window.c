@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INSERTION_MAX = 32 };
+enum { INSERTION_MAX = 32, DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS };
 
 struct windows {
     size_t window_rows;
@@ -83,29 +83,21 @@ size_t windows_bytes_per_slot(const windows *w) {
 bool window_scratch_open(window_scratch *s, size_t window_rows, size_t rank) {
     s->row = calloc(window_rows, sizeof *s->row);
     s->key = calloc(window_rows, sizeof *s->key);
+    s->other = calloc(window_rows, sizeof *s->other);
     s->y = calloc(window_rows, sizeof *s->y);
     s->nuclear = nuclear_open(window_rows, rank);
-    return s->row && s->key && s->y && s->nuclear;
+    return s->row && s->key && s->other && s->y && s->nuclear;
 }
 
 void window_scratch_close(window_scratch *s) {
     nuclear_close(s->nuclear);
     free(s->y);
+    free(s->other);
     free(s->key);
     free(s->row);
 }
 
-static int key_order(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-static void sort_keys(uint64_t *key, size_t n) {
-    if (n > INSERTION_MAX) {
-        qsort(key, n, sizeof *key, key_order);
-        return;
-    }
+static void sort_few(uint64_t *key, size_t n) {
     for (size_t i = 1; i < n; i++) {
         uint64_t moving = key[i];
         size_t j = i;
@@ -113,6 +105,37 @@ static void sort_keys(uint64_t *key, size_t n) {
             key[j] = key[j - 1];
         }
         key[j] = moving;
+    }
+}
+
+/* Keys come in the order of age, so sorting them stably by class is enough: a digit of the class at
+ * a time, as many as the largest class has. */
+static void sort_keys(window_scratch *s, size_t n) {
+    uint64_t every = 0;
+    if (n <= INSERTION_MAX) {
+        sort_few(s->key, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        every |= s->key[i];
+    }
+    for (unsigned shift = 32; every >> shift != 0; shift += DIGIT_BITS) {
+        uint32_t place[DIGITS + 1] = {0};
+        for (size_t i = 0; i < n; i++) {
+            place[(s->key[i] >> shift) % DIGITS + 1]++;
+        }
+        for (size_t digit = 0; digit < DIGITS; digit++) {
+            place[digit + 1] += place[digit];
+        }
+        for (size_t i = 0; i < n; i++) {
+            s->other[place[(s->key[i] >> shift) % DIGITS]++] = s->key[i];
+        }
+        uint64_t *sorted = s->other;
+        s->other = s->key;
+        s->key = sorted;
+        if (shift + DIGIT_BITS >= 64) {
+            break;
+        }
     }
 }
 
@@ -140,7 +163,7 @@ bool window_score(window_scratch *scratch, size_t n, const window_reference *ref
     for (size_t i = 0; i < n; i++) {
         scratch->key[i] = (uint64_t)scratch->row[i].class_index << 32 | i;
     }
-    sort_keys(scratch->key, n);
+    sort_keys(scratch, n);
     for (size_t first = 0, next; first < n; first = next) {
         double d2;
         next = first + 1;

@@ -36,6 +36,7 @@ size_t windows_bytes_per_slot(const windows *windows);
 typedef struct window_scratch {
     window_row *row; /* [W], oldest first */
     uint64_t *key;   /* [W] class and age, sorted */
+    uint64_t *other; /* [W] half-sorted keys */
     const float **y; /* [W] of one class */
     nuclear *nuclear;
 } window_scratch;
