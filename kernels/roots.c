@@ -52,7 +52,7 @@ VECTOR_CLONES static double reflect(double *restrict a, size_t stride, double *r
     for (size_t i = 0; i < n; i++) {
         vw += v[i] * w[i];
     }
-    double half = 0.5 * beta * beta * vw;
+    double half = 0.5 * beta * (beta * vw); /* beta squared may overflow */
     for (size_t i = 0; i < n; i++) {
         w[i] = beta * w[i] - half * v[i];
     }

@@ -81,6 +81,34 @@ Test(roots, sums_are_those_of_lapack_for_every_order_to_64) {
     printf("sums of roots: largest relative difference %.2e\n", worst);
 }
 
+/* One row far longer than the others: an entry of the whole is then a reciprocal's overflow away.
+ */
+Test(roots, one_long_row_among_short_ones_overflows_nowhere) {
+    enum { ORDER = 6, COLUMNS = 8 };
+    hostile_random random = {15};
+    for (double length = 1.0; length < 1e75; length *= 10.0) {
+        for (size_t which = 0; which < ORDER; which++) {
+            double y[ORDER][COLUMNS], gram[ORDER * ORDER], copy[ORDER * ORDER];
+            for (size_t a = 0; a < ORDER; a++) {
+                for (size_t j = 0; j < COLUMNS; j++) {
+                    y[a][j] = (a == which ? length : 1.0) * hostile_random_normal(&random);
+                }
+            }
+            for (size_t at = 0; at < ORDER * ORDER; at++) {
+                gram[at] = 0.0;
+                for (size_t j = 0; j < COLUMNS; j++) {
+                    gram[at] += y[at / ORDER][j] * y[at % ORDER][j];
+                }
+            }
+            memcpy(copy, gram, sizeof copy);
+            double want = by_lapack(copy, ORDER);
+            double got = by_roots(gram, ORDER);
+            cr_assert(fabs(got - want) <= 3e-7 * want, "row %zu of length %g: %.17g, not %.17g",
+                      which, length, got, want);
+        }
+    }
+}
+
 Test(roots, of_nothing_is_nothing_and_of_no_number_is_none) {
     double zero[4] = {0.0}, tiny[4] = {1e-310, 0.0, 0.0, 1e-310};
     double wrong[4] = {NAN, 0.0, 0.0, 1.0}, infinite[4] = {INFINITY, 0.0, 0.0, 1.0};
