@@ -15,6 +15,7 @@ typedef struct {
 
 static const command commands[] = {
     {"engine", bench_engine, "the engine alone, against the rate of sgemm"},
+    {"serve", bench_serve, "a daemon over NNG, beside a null echo"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -55,6 +55,14 @@ static bool directions(uint64_t *state, float *out, size_t dim, size_t rank) {
     return made;
 }
 
+static bool copy_reference(synthetic *s, const engine_reference *from) {
+    size_t means = from->classes * from->dim;
+    memcpy(s->mean, from->mean, means * sizeof *s->mean);
+    memcpy(s->factor, from->factor, means * from->rank * sizeof *s->factor);
+    memcpy(s->trace, from->trace, from->classes * sizeof *s->trace);
+    return true;
+}
+
 /* Flipping rows of an orthonormal basis leaves it one, so each class has its own at no cost. */
 static bool fill_reference(synthetic *s, uint64_t *state) {
     size_t dim = s->shape.dim;
@@ -175,7 +183,8 @@ bool synthetic_init(synthetic *s, const synthetic_shape *shape) {
     s->observation = calloc(shape->groups_max * shape->accounts, sizeof *s->observation);
     s->results = calloc(shape->batches * shape->accounts, sizeof *s->results);
     if (!s->mean || !s->factor || !s->trace || !s->embeddings || !s->classes || !s->row ||
-        !s->observation || !s->results || !fill_reference(s, &state) ||
+        !s->observation || !s->results ||
+        !(shape->reference ? copy_reference(s, shape->reference) : fill_reference(s, &state)) ||
         !fill_rows(s, rows, &state)) {
         synthetic_fini(s);
         return false;

@@ -28,6 +28,7 @@ typedef struct {
     size_t observation_rows;
     size_t batches;
     uint64_t seed;
+    const engine_reference *reference; /* of these dim, rank, classes, copied; NULL: one is made */
 } synthetic_shape;
 
 typedef struct {

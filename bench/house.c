@@ -1,0 +1,186 @@
+/*
+ * house.c - the same rooms in a child or here: open, say so, stay until told to leave.
+ */
+#include "house.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server.h"
+
+enum { ERROR_BYTES = 512, FROM_CHILD = 0, TO_CHILD = 1 };
+
+/* What parent and child both see. */
+typedef struct {
+    atomic_size_t reply_bytes;
+    bool opened; /* written before the child says so */
+    char error[ERROR_BYTES];
+} shared;
+
+/* What works, wherever it lives. */
+typedef struct {
+    shared *shared;
+    service *service; /* NULL: the echo */
+    server *server;
+    pthread_t owner;
+    bool owned;
+} rooms;
+
+struct house {
+    shared *shared;
+    rooms rooms; /* inproc */
+    pid_t child; /* 0: inproc */
+    int leave;   /* closed: the child ends */
+};
+
+/* ---- the echo ---- */
+
+static bool echo_begin(void *host, server_call *call, const void *message, size_t bytes) {
+    (void)host, (void)call, (void)message, (void)bytes;
+    return true;
+}
+
+static int echo_encode(void *host, server_call *call, nng_msg *reply) {
+    const rooms *r = host;
+    (void)call;
+    return nng_msg_realloc(reply, atomic_load(&r->shared->reply_bytes));
+}
+
+/* ---- the rooms ---- */
+
+static void *owner_main(void *argument) {
+    while (service_step(argument)) {
+    }
+    return NULL;
+}
+
+static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
+    bool echo = o->service == NULL;
+    *r = (rooms){.shared = shared};
+    if (!echo && !service_open(&r->service, o->service, shared->error, ERROR_BYTES)) {
+        return false;
+    }
+    server_options options = {.url = o->url,
+                              .contexts = o->contexts,
+                              .message_bytes_max = echo ? o->message_bytes_max
+                                                        : service_message_bytes_max(r->service),
+                              .connections_max = o->connections_max,
+                              .host = echo ? (void *)r : (void *)r->service,
+                              .begin = echo ? echo_begin : service_begin,
+                              .encode = echo ? echo_encode : service_encode};
+    if (!server_open(&r->server, &options, shared->error, ERROR_BYTES)) {
+        return false;
+    }
+    r->owned = !echo && pthread_create(&r->owner, NULL, owner_main, r->service) == 0;
+    if (!echo && !r->owned) {
+        snprintf(shared->error, ERROR_BYTES, "no thread to be had");
+    }
+    return echo || r->owned;
+}
+
+static void rooms_close(rooms *r) {
+    if (r->owned) {
+        service_end(r->service);
+        pthread_join(r->owner, NULL);
+    }
+    if (r->server != NULL) {
+        server_drain(r->server);
+    }
+    server_close(r->server);
+    service_close(r->service);
+}
+
+/* ---- a process of its own ---- */
+
+static void child_main(const house_options *o, shared *shared, int said, int leave) {
+    char byte = 0;
+    rooms r;
+    shared->opened = rooms_open(&r, o, shared);
+    if (write(said, &byte, 1) == 1 && shared->opened) {
+        while (read(leave, &byte, 1) < 0 && errno == EINTR) {
+        }
+    }
+    rooms_close(&r);
+    _exit(EXIT_SUCCESS);
+}
+
+static bool fork_child(house *h, const house_options *o) {
+    int said[2], leave[2];
+    char byte;
+    if (pipe(said) != 0) {
+        return false;
+    }
+    if (pipe(leave) != 0) {
+        close(said[0]);
+        close(said[1]);
+        return false;
+    }
+    fflush(stdout);
+    h->child = fork();
+    if (h->child == 0) {
+        close(said[FROM_CHILD]);
+        close(leave[TO_CHILD]);
+        child_main(o, h->shared, said[TO_CHILD], leave[FROM_CHILD]);
+    }
+    close(said[TO_CHILD]);
+    close(leave[FROM_CHILD]);
+    h->leave = leave[TO_CHILD];
+    bool heard = h->child > 0 && read(said[FROM_CHILD], &byte, 1) == 1;
+    close(said[FROM_CHILD]);
+    return heard && h->shared->opened;
+}
+
+bool house_open(house **out, const house_options *options, char *error, size_t error_bytes) {
+    *out = NULL;
+    house *h = calloc(1, sizeof *h);
+    if (h == NULL) {
+        snprintf(error, error_bytes, "out of memory");
+        return false;
+    }
+    h->leave = -1;
+    h->shared =
+        mmap(NULL, sizeof *h->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (h->shared == MAP_FAILED) {
+        snprintf(error, error_bytes, "out of memory");
+        free(h);
+        return false;
+    }
+    snprintf(h->shared->error, ERROR_BYTES, "the process for %s ended", options->url);
+    bool opened = strncmp(options->url, "inproc:", strlen("inproc:")) == 0
+                      ? rooms_open(&h->rooms, options, h->shared)
+                      : fork_child(h, options);
+    if (!opened) {
+        snprintf(error, error_bytes, "%s", h->shared->error);
+        house_close(h);
+        return false;
+    }
+    *out = h;
+    return true;
+}
+
+void house_close(house *h) {
+    if (h == NULL) {
+        return;
+    }
+    if (h->leave >= 0) {
+        close(h->leave);
+    }
+    if (h->child > 0) {
+        waitpid(h->child, NULL, 0);
+    } else {
+        rooms_close(&h->rooms);
+    }
+    munmap(h->shared, sizeof *h->shared);
+    free(h);
+}
+
+void house_set_reply_bytes(house *h, size_t bytes) {
+    atomic_store(&h->shared->reply_bytes, bytes);
+}
