@@ -269,11 +269,30 @@ static void slot_task(void *context, size_t task, size_t thread) {
     }
 }
 
-/* Where the pool may run out in this batch, a block that one observation takes may be another's:
- * then they come one after another, so that batching changes nothing. */
+/* Whether the pool may run out in this batch: rows that have no block yet, each counted for one. */
+static bool blocks_scarce(const cpu *e) {
+    const engine_batch *batch = e->batch;
+    size_t left = memory_free(e->memory);
+    if (left >= batch->rows) {
+        return false;
+    }
+    for (size_t o = 0; o < batch->observations; o++) {
+        const engine_observation *observation = &batch->observation[o];
+        for (uint32_t i = 0; i < observation->row_count; i++) {
+            uint32_t class_index = batch->classes[observation->row_first + i];
+            if (!memory_has(e->memory, observation->slot, class_index) && left-- == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Where blocks are scarce, one that one observation takes may be another's: then observations come
+ * one after another, so that batching changes nothing. */
 static void remember_all(cpu *e, pool *pool) {
     const engine_batch *batch = e->batch;
-    bool scarce = e->memory != NULL && memory_free(e->memory) < batch->rows;
+    bool scarce = e->memory != NULL && blocks_scarce(e);
     for (size_t o = 0; o < batch->observations; o++) {
         if (e->memory != NULL) {
             reserve_blocks(e, &batch->observation[o]);
