@@ -33,18 +33,22 @@ typedef struct {
     pool *caller; /* the calling thread alone, for small batches */
     project *project;
     windows *windows;
-    memory *memory;           /* NULL: off */
-    window_scratch *scratch;  /* [threads] */
-    nuclear **memory_scratch; /* [threads], of q x q */
-    float *import_row;        /* [rank] */
+    memory *memory;                  /* NULL: off */
+    window_scratch *scratch;         /* [threads] */
+    memory_scratch **memory_scratch; /* [threads] */
+    memory_row **remembered;         /* [threads], of W each: rows of an observation */
+    float *import_row;               /* [rank] */
     /* The batch at work. */
     const engine_batch *batch;
-    unsigned char *dtype;   /* [batch_rows_max] */
-    uint32_t *block;        /* [batch_rows_max] the row's memory block */
-    uint32_t *earlier;      /* [batch_rows_max] the slot's observation before this one */
-    uint32_t *later;        /* [batch_rows_max] ... and after it */
-    uint32_t *slot_first;   /* [batch_rows_max] first observation of each slot in the batch */
-    size_t slots;           /* slots in the batch */
+    unsigned char *dtype; /* [batch_rows_max] */
+    uint32_t *block;      /* [batch_rows_max] the row's memory block */
+    uint32_t *earlier;    /* [batch_rows_max] the slot's observation before this one */
+    uint32_t *later;      /* [batch_rows_max] ... and after it */
+    uint32_t *wave;       /* [batch_rows_max] observations of different slots, ready to be
+                           * remembered: at first those that are their slots' first */
+    size_t wave_size;
+    uint32_t *stale; /* [batch_rows_max] blocks that the wave has added to */
+    size_t stales;
     uint32_t *last_of_slot; /* [slots_max] NO_OBSERVATION between batches */
     atomic_bool failed;
     bool waiting; /* a batch is done and not collected */
@@ -60,17 +64,22 @@ static void cpu_close(void *state) {
             window_scratch_close(&e->scratch[t]);
         }
         if (e->memory_scratch != NULL) {
-            nuclear_close(e->memory_scratch[t]);
+            memory_scratch_close(e->memory_scratch[t]);
+        }
+        if (e->remembered != NULL) {
+            free(e->remembered[t]);
         }
     }
     free(e->last_of_slot);
-    free(e->slot_first);
+    free(e->stale);
+    free(e->wave);
     free(e->later);
     free(e->earlier);
     free(e->block);
     free(e->dtype);
     free(e->import_row);
     free(e->memory_scratch);
+    free(e->remembered);
     free(e->scratch);
     memory_close(e->memory);
     windows_close(e->windows);
@@ -85,16 +94,19 @@ static bool open_threads(cpu *e) {
     e->pool = pool_open(e->threads);
     e->caller = pool_open(1);
     e->scratch = calloc(e->threads, sizeof *e->scratch);
-    e->memory_scratch = calloc(e->threads, sizeof(nuclear *));
-    if (!e->pool || !e->caller || !e->scratch || !e->memory_scratch) {
+    e->memory_scratch = calloc(e->threads, sizeof(memory_scratch *));
+    e->remembered = calloc(e->threads, sizeof(memory_row *));
+    if (!e->pool || !e->caller || !e->scratch || !e->memory_scratch || !e->remembered) {
         return false;
     }
     for (size_t t = 0; t < e->threads; t++) {
-        if (!window_scratch_open(&e->scratch[t], e->window_rows, e->rank)) {
+        e->remembered[t] = calloc(e->window_rows, sizeof(memory_row));
+        if (e->remembered[t] == NULL ||
+            !window_scratch_open(&e->scratch[t], e->window_rows, e->rank)) {
             return false;
         }
         if (e->memory_rank > 0) {
-            e->memory_scratch[t] = nuclear_open(e->memory_rank, e->memory_rank);
+            e->memory_scratch[t] = memory_scratch_open(e->memory_rank);
             if (e->memory_scratch[t] == NULL) {
                 return false;
             }
@@ -113,10 +125,11 @@ static bool open_state(cpu *e, const engine_reference *r, const engine_options *
     e->block = calloc(rows, sizeof *e->block);
     e->earlier = calloc(rows, sizeof *e->earlier);
     e->later = calloc(rows, sizeof *e->later);
-    e->slot_first = calloc(rows, sizeof *e->slot_first);
+    e->wave = calloc(rows, sizeof *e->wave);
+    e->stale = calloc(rows, sizeof *e->stale);
     e->last_of_slot = malloc(o->slots_max * sizeof *e->last_of_slot);
     if (!e->trace || !e->project || !e->windows || !e->import_row || !e->dtype || !e->block ||
-        !e->earlier || !e->later || !e->slot_first || !e->last_of_slot) {
+        !e->earlier || !e->later || !e->wave || !e->stale || !e->last_of_slot) {
         return false;
     }
     memcpy(e->trace, r->trace, r->classes * sizeof *e->trace);
@@ -167,14 +180,14 @@ fail:
 /* Chains the observations of each slot in their order. */
 static void plan(cpu *e) {
     const engine_batch *batch = e->batch;
-    e->slots = 0;
+    e->wave_size = 0;
     for (size_t o = 0; o < batch->observations; o++) {
         const engine_observation *observation = &batch->observation[o];
         uint32_t *last = &e->last_of_slot[observation->slot];
         e->earlier[o] = *last;
         e->later[o] = NO_OBSERVATION;
         if (*last == NO_OBSERVATION) {
-            e->slot_first[e->slots++] = (uint32_t)o;
+            e->wave[e->wave_size++] = (uint32_t)o;
         } else {
             e->later[*last] = (uint32_t)o;
         }
@@ -235,7 +248,34 @@ static void score_task(void *context, size_t o, size_t thread) {
                               .fill = (uint32_t)fill};
 }
 
-static void score_memory(cpu *e, size_t o, size_t thread) {
+/* Puts the observation's rows into ring and memory. */
+static void append_task(void *context, size_t task, size_t thread) {
+    cpu *e = context;
+    const engine_observation *observation = &e->batch->observation[e->wave[task]];
+    memory_row *remembered = e->remembered[thread];
+    for (uint32_t i = 0; i < observation->row_count; i++) {
+        uint32_t row = observation->row_first + i;
+        window_row projected = row_of(e, row);
+        windows_append(e->windows, observation->slot, projected);
+        remembered[i] = (memory_row){e->block[row], projected.s, projected.y};
+    }
+    if (e->memory != NULL) {
+        memory_add(e->memory, observation->slot, remembered, observation->row_count);
+    }
+}
+
+static void look_task(void *context, size_t task, size_t thread) {
+    cpu *e = context;
+    size_t first = task * MEMORY_LOOK_MAX, left = e->stales - first;
+    if (!memory_look(e->memory, e->stale + first, left < MEMORY_LOOK_MAX ? left : MEMORY_LOOK_MAX,
+                     e->memory_scratch[thread])) {
+        atomic_store(&e->failed, true);
+    }
+}
+
+static void score_memory_task(void *context, size_t task, size_t thread) {
+    cpu *e = context;
+    uint32_t o = e->wave[task];
     engine_result *result = &e->batch->results[o];
     score_total total = {0};
     if (!memory_score(e->memory, e->batch->observation[o].slot, e->memory_scratch[thread],
@@ -246,27 +286,38 @@ static void score_memory(cpu *e, size_t o, size_t thread) {
     result->memory_excess = total.excess;
 }
 
-/* Puts the observation's rows into ring and memory, and scores the memory. */
-static void remember(cpu *e, size_t o, size_t thread) {
-    const engine_observation *observation = &e->batch->observation[o];
-    for (uint32_t i = 0; i < observation->row_count; i++) {
-        uint32_t row = observation->row_first + i;
-        window_row projected = row_of(e, row);
-        windows_append(e->windows, observation->slot, projected);
-        if (e->memory != NULL) {
-            memory_add(e->memory, observation->slot, e->block[row], projected.s, projected.y);
+static void claim_stale(cpu *e) {
+    e->stales = 0;
+    for (size_t i = 0; i < e->wave_size; i++) {
+        const engine_observation *observation = &e->batch->observation[e->wave[i]];
+        for (uint32_t j = 0; j < observation->row_count; j++) {
+            uint32_t block = e->block[observation->row_first + j];
+            if (memory_claim(e->memory, block)) {
+                e->stale[e->stales++] = block;
+            }
         }
-    }
-    if (e->memory != NULL) {
-        score_memory(e, o, thread);
     }
 }
 
-static void slot_task(void *context, size_t task, size_t thread) {
-    cpu *e = context;
-    for (uint32_t o = e->slot_first[task]; o != NO_OBSERVATION; o = e->later[o]) {
-        remember(e, o, thread);
+/* Remembers and scores the wave. The blocks that all of it has added to are looked at together. */
+static void remember_wave(cpu *e, pool *pool) {
+    pool_run(pool, e->wave_size, append_task, e);
+    if (e->memory != NULL) {
+        claim_stale(e);
+        pool_run(pool, (e->stales + MEMORY_LOOK_MAX - 1) / MEMORY_LOOK_MAX, look_task, e);
+        pool_run(pool, e->wave_size, score_memory_task, e);
     }
+}
+
+static void next_wave(cpu *e) {
+    size_t size = 0;
+    for (size_t i = 0; i < e->wave_size; i++) {
+        uint32_t later = e->later[e->wave[i]];
+        if (later != NO_OBSERVATION) {
+            e->wave[size++] = later;
+        }
+    }
+    e->wave_size = size;
 }
 
 /* Whether the pool may run out in this batch: rows that have no block yet, each counted for one. */
@@ -298,11 +349,13 @@ static void remember_all(cpu *e, pool *pool) {
             reserve_blocks(e, &batch->observation[o]);
         }
         if (scarce) {
-            remember(e, o, 0);
+            e->wave[0] = (uint32_t)o;
+            e->wave_size = 1;
+            remember_wave(e, e->caller);
         }
     }
-    if (!scarce) {
-        pool_run(pool, e->slots, slot_task, e);
+    for (; !scarce && e->wave_size > 0; next_wave(e)) {
+        remember_wave(e, pool);
     }
 }
 

@@ -4,12 +4,22 @@
  */
 #include "memory.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "blocks.h"
+#include "nuclear.h"
+#include "packed.h"
 #include "vector.h"
+
+enum {
+    SIDE_BY_SIDE = 8,
+    ROWS_AT_ONCE = 64,
+    LANES = 16,
+    ROW_FLOATS = 1 + ENGINE_MEMORY_RANK_MAX + LANES
+};
 
 typedef struct {
     uint64_t tick; /* the account's row count when last decayed */
@@ -17,6 +27,7 @@ typedef struct {
     double s;      /* weighted sum of s, at `tick` */
     double d2;     /* of these accumulators; decay does not change it */
     bool d2_stale;
+    bool claimed; /* by somebody who is going to look at it */
 } sums;
 
 struct memory {
@@ -82,57 +93,222 @@ static double decay(const memory *m, uint64_t rows) {
     return score_decay(m->options.half_life_rows, rows);
 }
 
-/* R <- factor of keep^2 R^T R + v v^T; v, of `columns` entries, is used up. */
-VECTOR_CLONES static void rotate_in(float *restrict r, float *restrict v, size_t columns,
-                                    double keep) {
-    for (size_t k = 0; k < columns; k++) {
-        size_t length = columns - k;
-        score_rotation turn = score_rotation_of(r[0], v[k], keep);
-        for (size_t j = 0; turn.turns && j < length; j++) {
-            float old = r[j];
-            float row = v[k + j];
-            r[j] = turn.ck * old + turn.s * row;
-            v[k + j] = turn.c * row - turn.sk * old;
-        }
-        r += length;
+/* A row on its way into a triangle: R <- factor of keep^2 R^T R + v v^T; v is used up. */
+typedef struct {
+    float *r, *v;
+    double keep;
+} turning;
+
+typedef float floats __attribute__((vector_size(4 * LANES)));
+typedef int32_t choice __attribute__((vector_size(4 * LANES)));
+
+/* Turns `length` columns of r and v. Where there is room for whole vectors, what lies behind the
+ * row is read and written back as it is: a loop over the few columns that are left over took
+ * longer. */
+static inline void turn_row(const score_rotation *turn, float *restrict r, float *restrict v,
+                            size_t length, bool room) {
+    const choice lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (size_t j = 0; room && j < length; j += LANES) {
+        floats old, row;
+        memcpy(&old, r + j, sizeof old);
+        memcpy(&row, v + j, sizeof row);
+        floats turned = turn->ck * old + turn->s * row;
+        floats rest = turn->c * row - turn->sk * old;
+        choice within = lane < (int32_t)(length - j);
+        turned = (floats)(((choice)turned & within) | ((choice)old & ~within));
+        memcpy(r + j, &turned, sizeof turned);
+        memcpy(v + j, &rest, sizeof rest);
+    }
+    for (size_t j = 0; !room && j < length; j++) {
+        float old = r[j], row = v[j];
+        r[j] = turn->ck * old + turn->s * row;
+        v[j] = turn->c * row - turn->sk * old;
     }
 }
 
-void memory_add(memory *m, uint32_t slot, uint32_t index, float s, const float *y) {
-    sums *b = &m->sums[index];
-    float row[1 + ENGINE_MEMORY_RANK_MAX];
-    double keep = decay(m, ++m->slot_tick[slot] - b->tick);
-    row[0] = 1.0f;
-    memcpy(row + 1, y, m->options.rank * sizeof *y);
-    rotate_in(factor_of(m, index), row, m->options.rank + 1, sqrt(keep));
+/* Of `count` rows and as many different triangles. A rotation waits for the one before it, so those
+ * of one row alone leave the processor idle. */
+VECTOR_CLONES static void rotate_in(turning *at, size_t count, size_t columns) {
+    size_t left = score_triangle(columns); /* floats from r to the triangle's end */
+    for (size_t k = 0; k < columns; k++) {
+        size_t length = columns - k;
+        bool room = left >= (length + LANES - 1) / LANES * LANES;
+        score_rotation turn[SIDE_BY_SIDE];
+        for (size_t l = 0; l < count; l++) {
+            turn[l] = score_rotation_of(at[l].r[0], at[l].v[k], at[l].keep);
+        }
+        for (size_t l = 0; l < count; l++) {
+            if (turn[l].turns) {
+                turn_row(&turn[l], at[l].r, at[l].v + k, length, room);
+            }
+            at[l].r += length;
+        }
+        left -= length;
+    }
+}
+
+/* Rows of different blocks. */
+typedef struct {
+    uint32_t block[SIDE_BY_SIDE];
+    turning at[SIDE_BY_SIDE];
+    float v[SIDE_BY_SIDE][ROW_FLOATS];
+    size_t count;
+} side_by_side;
+
+static bool holds(const side_by_side *all, uint32_t block) {
+    bool found = false;
+    for (size_t l = 0; l < all->count; l++) {
+        found = found || all->block[l] == block;
+    }
+    return found;
+}
+
+static void put_beside(memory *m, side_by_side *all, const memory_row *row, uint64_t tick) {
+    sums *b = &m->sums[row->block];
+    double keep = decay(m, tick - b->tick);
+    float *v = all->v[all->count];
+    v[0] = 1.0f;
+    memcpy(v + 1, row->y, m->options.rank * sizeof *v);
+    memset(v + 1 + m->options.rank, 0, LANES * sizeof *v); /* read as whole vectors */
+    all->at[all->count] = (turning){factor_of(m, row->block), v, sqrt(keep)};
+    all->block[all->count++] = row->block;
     b->n = b->n * keep + 1.0;
-    b->s = b->s * keep + (double)s;
-    b->tick = m->slot_tick[slot];
+    b->s = b->s * keep + (double)row->s;
+    b->tick = tick;
     b->d2_stale = true;
 }
 
-static bool block_refresh(memory *m, uint32_t index, nuclear *scratch) {
+/* At most 64 rows, bits of `left`: of each class the first that is left, then the next, ... */
+static void add_some(memory *m, const memory_row *rows, uint64_t left, uint64_t tick) {
+    side_by_side all;
+    while (left != 0) {
+        all.count = 0;
+        for (uint64_t seen = left; seen != 0 && all.count < SIDE_BY_SIDE; seen &= seen - 1) {
+            unsigned i = (unsigned)__builtin_ctzll(seen);
+            if (!holds(&all, rows[i].block)) {
+                put_beside(m, &all, &rows[i], tick + i);
+                left &= ~(1ull << i);
+            }
+        }
+        rotate_in(all.at, all.count, m->options.rank + 1);
+    }
+}
+
+void memory_add(memory *m, uint32_t slot, const memory_row *rows, size_t count) {
+    for (size_t done = 0; done < count; done += ROWS_AT_ONCE) {
+        size_t some = count - done < ROWS_AT_ONCE ? count - done : ROWS_AT_ONCE;
+        add_some(m, rows + done, UINT64_MAX >> (ROWS_AT_ONCE - some),
+                 m->slot_tick[slot] + done + 1);
+    }
+    m->slot_tick[slot] += count;
+}
+
+/* ---- looking ---- */
+
+static_assert((int)MEMORY_LOOK_MAX == (int)PACKED_LANES,
+              "blocks that are looked at fill the lanes");
+
+/* One of the two. */
+struct memory_scratch {
+    packed *packed;
+    nuclear *nuclear;
+};
+
+memory_scratch *memory_scratch_open(size_t rank) {
+    memory_scratch *scratch = calloc(1, sizeof *scratch);
+    if (scratch == NULL) {
+        return NULL;
+    }
+    if (rank <= PACKED_COLUMNS_MAX) {
+        scratch->packed = packed_open(rank);
+    } else {
+        scratch->nuclear = nuclear_open(rank, rank);
+    }
+    if (scratch->packed == NULL && scratch->nuclear == NULL) {
+        memory_scratch_close(scratch);
+        return NULL;
+    }
+    return scratch;
+}
+
+void memory_scratch_close(memory_scratch *scratch) {
+    if (scratch == NULL) {
+        return;
+    }
+    packed_close(scratch->packed);
+    nuclear_close(scratch->nuclear);
+    free(scratch);
+}
+
+bool memory_claim(memory *m, uint32_t index) {
     sums *b = &m->sums[index];
-    double norm;
-    /* The first row of R is sqrt(n) [1, mean y]; the triangle below it is the centred scatter's. */
-    if (!nuclear_of_triangle(scratch, factor_of(m, index) + m->options.rank + 1, &norm)) {
+    bool claimed = b->d2_stale && !b->claimed;
+    b->claimed = b->claimed || claimed;
+    return claimed;
+}
+
+static bool norms_of(memory_scratch *scratch, const float *const *triangle, size_t count,
+                     double *norm) {
+    bool finite = true;
+    if (scratch->packed != NULL) {
+        return packed_nuclear(scratch->packed, triangle, count, norm);
+    }
+    for (size_t i = 0; i < count; i++) {
+        finite = nuclear_of_triangle(scratch->nuclear, triangle[i], &norm[i]) && finite;
+    }
+    return finite;
+}
+
+bool memory_look(memory *m, const uint32_t *block, size_t count, memory_scratch *scratch) {
+    const float *triangle[MEMORY_LOOK_MAX] = {NULL};
+    double norm[MEMORY_LOOK_MAX] = {0};
+    for (size_t i = 0; i < count; i++) {
+        /* The first row of R is sqrt(n) [1, mean y]; the triangle below it is the centred
+         * scatter's. */
+        triangle[i] = factor_of(m, block[i]) + m->options.rank + 1;
+        m->sums[block[i]].claimed = false;
+    }
+    if (!norms_of(scratch, triangle, count, norm)) {
         return false;
     }
-    b->d2 = score_d2(m->options.trace[blocks_class(m->blocks, index)], b->s / b->n, norm, b->n);
-    b->d2_stale = false;
+    for (size_t i = 0; i < count; i++) {
+        sums *b = &m->sums[block[i]];
+        double trace = m->options.trace[blocks_class(m->blocks, block[i])];
+        b->d2 = score_d2(trace, b->s / b->n, norm[i], b->n);
+        b->d2_stale = false;
+    }
     return true;
 }
 
-bool memory_score(memory *m, uint32_t slot, nuclear *scratch, score_total *total) {
-    score_sums sums_of_all = {0};
+/* What of the slot is stale still: rows that came by memory_put. */
+static bool look_at_slot(memory *m, uint32_t slot, memory_scratch *scratch) {
+    uint32_t stale[MEMORY_LOOK_MAX];
+    size_t count = 0;
     for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
          i = blocks_next(m->blocks, i)) {
-        sums *b = &m->sums[i];
+        if (m->sums[i].n > 0.0 && m->sums[i].d2_stale) {
+            stale[count++] = i;
+        }
+        if (count == MEMORY_LOOK_MAX) {
+            if (!memory_look(m, stale, count, scratch)) {
+                return false;
+            }
+            count = 0;
+        }
+    }
+    return count == 0 || memory_look(m, stale, count, scratch);
+}
+
+bool memory_score(memory *m, uint32_t slot, memory_scratch *scratch, score_total *total) {
+    score_sums sums_of_all = {0};
+    if (!look_at_slot(m, slot, scratch)) {
+        return false;
+    }
+    for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
+         i = blocks_next(m->blocks, i)) {
+        const sums *b = &m->sums[i];
         if (b->n == 0.0) {
             continue; /* reserved for a row that is still to come */
-        }
-        if (b->d2_stale && !block_refresh(m, i, scratch)) {
-            return false;
         }
         double n = b->n * decay(m, m->slot_tick[slot] - b->tick);
         score_add(&sums_of_all, &m->options.benign, blocks_class(m->blocks, i), n, b->d2);
@@ -188,15 +364,15 @@ static void merge(memory *m, uint32_t index, const memory_block *from) {
     double keep = decay(m, from->age);
     size_t columns = m->options.rank + 1;
     const unsigned char *factor = from->factor;
-    float row[1 + ENGINE_MEMORY_RANK_MAX];
+    float row[ROW_FLOATS];
     for (size_t k = 0; k < columns; k++) {
-        memset(row, 0, k * sizeof *row);
+        memset(row, 0, sizeof row);
         memcpy(row + k, factor, (columns - k) * sizeof *row);
         factor += (columns - k) * sizeof *row;
         for (size_t j = k; j < columns; j++) {
             row[j] *= (float)sqrt(keep);
         }
-        rotate_in(factor_of(m, index), row, columns, 1.0);
+        rotate_in(&(turning){factor_of(m, index), row, 1.0}, 1, columns);
     }
     b->n += from->n * keep;
     b->s += from->s * keep;

@@ -19,7 +19,11 @@
  * Adding a row is q + 1 Givens rotations (Golub and Van Loan, Matrix Computations, 6.5.3);
  * two memories add up by rotating one's rows into the other.
  *
- * Threads: memory_add and memory_score by several, for different slots; all else by one at a time.
+ * What a block is worth, its d2, is worked out when it is looked at: several blocks at once, of
+ * whatever slots, since side by side they cost a third (packed.h).
+ *
+ * Threads: memory_add and memory_score by several, for different slots; memory_look by several, for
+ * different blocks; all else by one at a time.
  */
 #ifndef ADDER_MEMORY_H
 #define ADDER_MEMORY_H
@@ -29,7 +33,6 @@
 #include <stdint.h>
 
 #include "blocks.h"
-#include "nuclear.h"
 #include "score.h"
 
 typedef struct {
@@ -51,11 +54,29 @@ void memory_close(memory *memory);                  /* NULL is allowed */
  * `blocks` calls are never taken, so a batch of at most `blocks` rows keeps what it reserved. */
 uint32_t memory_reserve(memory *memory, uint32_t slot, uint32_t class_index);
 
-/* One more row of the slot's account, in order: its s and the first q of its y. */
-void memory_add(memory *memory, uint32_t slot, uint32_t block, float s, const float *y);
+/* A row of an account, and the block reserved for it. */
+typedef struct {
+    uint32_t block;
+    float s;
+    const float *y; /* [q or more] */
+} memory_row;
+/* More rows of the slot's account, in order. Those of different classes are worked off side by
+ * side, which changes nothing: each block gets its own rows in their order. */
+void memory_add(memory *memory, uint32_t slot, const memory_row *rows, size_t count);
+
+/* What one thread needs to look at blocks of rank q. */
+typedef struct memory_scratch memory_scratch;
+memory_scratch *memory_scratch_open(size_t rank);   /* NULL: no memory */
+void memory_scratch_close(memory_scratch *scratch); /* NULL is allowed */
+
+/* True once for a block that was added to since it was last looked at. */
+bool memory_claim(memory *memory, uint32_t block);
+/* Works out the d2 of 1..MEMORY_LOOK_MAX blocks that have rows. False: one is no finite number. */
+enum { MEMORY_LOOK_MAX = 8 };
+bool memory_look(memory *memory, const uint32_t *block, size_t count, memory_scratch *scratch);
 /* Score of the slot's memory now, sum_c (n_c / n) d2_c, and its excess; a concentration of weights
- * means nothing. False: it is no finite number. */
-bool memory_score(memory *memory, uint32_t slot, nuclear *scratch, score_total *total);
+ * means nothing. Looks at what nobody has looked at yet. False: it is no finite number. */
+bool memory_score(memory *memory, uint32_t slot, memory_scratch *scratch, score_total *total);
 
 void memory_forget(memory *memory, uint32_t slot);
 
