@@ -237,6 +237,9 @@ static bool batch_valid(const engine *e, const engine_batch *batch) {
     if (batch->rows > e->options.batch_rows_max || batch->observations > batch->rows) {
         return false;
     }
+    if (batch->sides_only && !isfinite(batch->threshold)) {
+        return false;
+    }
     size_t next = 0;
     for (size_t i = 0; i < batch->observations; i++) {
         const engine_observation *o = &batch->observation[i];

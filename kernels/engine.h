@@ -131,6 +131,11 @@ typedef struct {
     /* [rows], or NULL: not wanted. 0 where x or m_c is g, -1 where the cosine is no number because
      * x - m_c or m_c - g is beyond float32. */
     float *alignments;
+    /* Set where all that is wanted of a window is whether its score is above the threshold, which
+     * is finite. The answer is that of the score; but result.score may be a bound on the same side:
+     * at least that above the threshold, at most that below. There is no excess then. */
+    bool sides_only;
+    double threshold;
 } engine_batch;
 
 typedef struct {

@@ -239,7 +239,10 @@ static void score_task(void *context, size_t o, size_t thread) {
     size_t fill = gather_window(e, o, scratch->row);
     window_reference reference = {e->trace, e->benign};
     score_total total = {0};
-    if (!window_score(scratch, fill, &reference, &total)) {
+    bool scored = e->batch->sides_only
+                      ? window_side(scratch, fill, &reference, e->batch->threshold, &total)
+                      : window_score(scratch, fill, &reference, &total);
+    if (!scored) {
         atomic_store(&e->failed, true);
     }
     *result = (engine_result){.score = total.score,

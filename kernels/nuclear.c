@@ -213,9 +213,9 @@ VECTOR_CLONES static void helmert_row(double *restrict sum, const float *restric
     }
 }
 
-/* More rows than fit the block: their scatter matrix, a block at a time. */
-static bool norm_of_many(nuclear *s, const float *const *rows, size_t n, double *norm) {
-    size_t d = s->columns;
+/* The scatter matrix of the first d columns, a block of rows at a time. */
+static bool norm_of_scatter(nuclear *s, const float *const *rows, size_t n, size_t d,
+                            double *norm) {
     size_t held = 0;
     double keep = 0.0;
     for (size_t k = 1; k < n; k++) {
@@ -233,19 +233,56 @@ static bool norm_of_many(nuclear *s, const float *const *rows, size_t n, double 
     return sum_of_roots(s, d, norm);
 }
 
+static void start_sum(nuclear *s, const float *row, size_t d) {
+    for (size_t j = 0; j < d; j++) {
+        s->sum[j] = (double)row[j];
+    }
+}
+
 bool nuclear_of_centred(nuclear *s, const float *const *rows, size_t n, double *norm) {
     size_t d = s->columns;
-    for (size_t j = 0; j < d; j++) {
-        s->sum[j] = (double)rows[0][j];
-    }
+    start_sum(s, rows[0], d);
     if (n - 1 > s->block_rows) {
-        return norm_of_many(s, rows, n, norm);
+        return norm_of_scatter(s, rows, n, d, norm);
     }
     for (size_t k = 1; k < n; k++) {
         helmert_row(s->sum, rows[k], rows[k + 1 < n ? k + 1 : k], k, d,
                     s->block + (k - 1) * s->stride);
     }
     return norm_of_block(s, n - 1, norm);
+}
+
+bool nuclear_of_leading(nuclear *s, const float *const *rows, size_t n, size_t columns,
+                        double *norm) {
+    start_sum(s, rows[0], columns);
+    return norm_of_scatter(s, rows, n, columns, norm);
+}
+
+/* Adds a row's differences from `origin`, and their squares. */
+VECTOR_CLONES static void add_lengths(const float *restrict row, const float *restrict origin,
+                                      const float *next, size_t columns, double *restrict sum,
+                                      double *restrict square) {
+    for (size_t j = 0; j < columns; j += LINE_FLOATS) {
+        __builtin_prefetch(next + j);
+    }
+    for (size_t j = 0; j < columns; j++) {
+        double y = (double)row[j] - (double)origin[j];
+        sum[j] += y;
+        square[j] += y * y;
+    }
+}
+
+/* Differences from the first row, so that what all rows have in common does not cancel. */
+void nuclear_lengths(nuclear *s, const float *const *rows, size_t n, double *length) {
+    memset(s->sum, 0, s->columns * sizeof *s->sum);
+    memset(length, 0, s->columns * sizeof *length);
+    for (size_t i = 1; i < n; i++) {
+        add_lengths(rows[i], rows[0], rows[i + 1 < n ? i + 1 : i], s->columns, s->sum, length);
+    }
+    for (size_t j = 0; j < s->columns; j++) {
+        double square = length[j] - s->sum[j] * s->sum[j] / (double)n;
+        length[j] = square > 0.0 ? sqrt(square) : 0.0;
+    }
 }
 
 bool nuclear_of_triangle(nuclear *s, const float *packed, double *norm) {

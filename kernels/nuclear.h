@@ -20,6 +20,12 @@ void nuclear_close(nuclear *scratch);                   /* NULL is allowed */
 /* Of the n rows less their mean; n >= 1, each of `columns` floats. False: LAPACK failed, or
  * the norm is no finite number. */
 bool nuclear_of_centred(nuclear *scratch, const float *const *rows, size_t n, double *norm);
+/* Of their first `columns` columns alone, at most as many as there are and as rows_max; the work is
+ * that of a scatter matrix, so it pays with fewer columns than rows. */
+bool nuclear_of_leading(nuclear *scratch, const float *const *rows, size_t n, size_t columns,
+                        double *norm);
+/* Lengths of the columns of the n rows less their mean: length [columns]. */
+void nuclear_lengths(nuclear *scratch, const float *const *rows, size_t n, double *length);
 /* Of an upper triangle, packed by rows: row i holds columns - i floats. */
 bool nuclear_of_triangle(nuclear *scratch, const float *packed, double *norm);
 

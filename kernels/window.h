@@ -32,12 +32,29 @@ void windows_append(windows *windows, uint32_t slot, window_row row);
 void windows_forget(windows *windows, uint32_t slot);
 size_t windows_bytes_per_slot(const windows *windows);
 
+/* The rows of one class in a window that is being scored. */
+typedef struct {
+    size_t class_index;
+    const uint64_t *key; /* [n] of the scratch */
+    size_t n;
+    double without_root; /* tr S_c + mean(s) */
+    /* Of window_side alone. */
+    double low, high; /* between which the nuclear norm lies */
+    double lengths;   /* of all columns, added up; 0: the norm is known */
+    double *tail;     /* [WINDOW_LEVELS] lengths of the columns that a level leaves out, added up */
+} window_class;
+
 /* Scratch of one thread. */
 typedef struct window_scratch {
-    window_row *row; /* [W], oldest first */
-    uint64_t *key;   /* [W] class and age, sorted */
-    uint64_t *other; /* [W] half-sorted keys */
-    const float **y; /* [W] of one class */
+    size_t rank;
+    window_row *row;    /* [W], oldest first */
+    uint64_t *key;      /* [W] class and age, sorted */
+    uint64_t *other;    /* [W] half-sorted keys */
+    const float **y;    /* [W] of one class */
+    window_class *seen; /* [W] classes that have rows */
+    size_t classes;     /* of these */
+    double *length;     /* [rank] */
+    double *tail;       /* [W, WINDOW_LEVELS] */
     nuclear *nuclear;
 } window_scratch;
 bool window_scratch_open(window_scratch *scratch, size_t window_rows, size_t rank);
@@ -54,5 +71,23 @@ typedef struct {
  * False: LAPACK failed. */
 bool window_score(window_scratch *scratch, size_t n, const window_reference *reference,
                   score_total *total);
+
+/* Whether that score is above `threshold`, for what it takes to say so. total->score is then a
+ * bound on the threshold's same side: the score is at least that above it, and at most that below
+ * it. There is no excess.
+ *
+ * F_c's columns are ordered by how much honest rows vary along them, so a few columns hold most of
+ * Y_c, and those of the rest are nearly orthogonal:
+ *
+ *     nuclear(Y[:, :m]) <= nuclear(Y) <= nuclear(Y[:, :m]) + sum of |column j|, j >= m
+ *
+ * (leaving columns out makes no singular value larger, and a nuclear norm is at most the sum of
+ * those of its columns). First m = 0, with |Y|_F as the lower bound, at n_c rank flops; then m
+ * doubles from WINDOW_COLUMNS_MIN, an m that cannot tell left out (its lower bound is at most the
+ * lengths of its columns, added up), until the bounds are on one side or m costs half of what all
+ * of Y does. Bounds closer to the threshold than what scores may err are not believed. */
+enum { WINDOW_COLUMNS_MIN = 16, WINDOW_LEVELS = 6 };
+bool window_side(window_scratch *scratch, size_t n, const window_reference *reference,
+                 double threshold, score_total *total);
 
 #endif
