@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "sgemm.h"
+#include "ssyevd.h"
 #include "stream.h"
 #include "synthetic.h"
 
@@ -23,6 +24,7 @@ typedef struct {
     size_t requests_min;   /* of a round */
     size_t copy_bytes;     /* of the device's copy, if there is a device */
     bool yardsticks_only;  /* of the device; no engine is opened */
+    bool no_yardsticks;
 } measure_plan;
 
 typedef struct {
@@ -38,6 +40,7 @@ typedef struct {
     double sgemm_flops_per_s;
     sgemm_way sgemm_way; /* the fastest one, which the rate is of */
     double project_flops_per_s;
+    double ssyevd_per_s[SSYEVD_WAYS];
     /* Only of one on a device: its yardsticks, and rows over what it spent computing. */
     double upload_bytes_per_s;
     double copy_bytes_per_s;
