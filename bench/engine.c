@@ -17,6 +17,7 @@
 #include "small_eigen.h"
 #include "stages.h"
 #include "stream.h"
+#include "sweep.h"
 #include "synthetic.h"
 
 #define NAME ENGINE_BENCH_NAME
@@ -34,7 +35,7 @@ enum {
 #define QUICK_SECONDS 0.35
 #define EIGEN_PART 0.03
 #define STAGES_PART 0.3
-#define SWEEP_PART 0.8
+#define SWEEP_PART 0.3
 #define SMALL_EIGEN_PART 0.1
 
 /* An account of which the bytes are counted, and how many of them fill a service. */
@@ -50,7 +51,6 @@ enum { FULL_REQUESTS = 100, QUICK_REQUESTS = 10 };
 typedef struct {
     const bench_options *options;
     measure_plan plan;
-    bool quiet;        /* rows are printed later */
     table_row *row;    /* [CONFIGURATIONS_MAX] */
     table_row *staged; /* [CONFIGURATIONS_MAX] without results, with stages */
     size_t rows, measured, stages;
@@ -93,9 +93,7 @@ static int run_one(bench_run *run, const synthetic *data, const table_row *shape
             return status == ENGINE_BAD_ARGUMENT ? BENCH_EXIT_USAGE : BENCH_EXIT_FAILURE;
         }
     }
-    if (!run->quiet) {
-        print_row(run, row);
-    }
+    print_row(run, row);
     run->measured += row->skipped ? 0 : 1;
     return 0;
 }
@@ -164,17 +162,22 @@ static synthetic_shape data_shape(const bench_options *o, const table_row *next)
                              .seed = SEED};
 }
 
+/* That of the data of a dim and number of classes, which the largest configuration needs. */
+static table_row shape_of(const bench_options *o, size_t dim, size_t classes) {
+    return (table_row){.dim = dim,
+                       .window_rows = largest(&o->window_rows),
+                       .classes = classes,
+                       .rank = o->rank > 0 ? o->rank : dim,
+                       .accounts = largest(&o->accounts),
+                       .batch_accounts = options_accounts(o),
+                       .observation_rows = o->observation_rows};
+}
+
 /* All configurations of one dim and number of classes, if this machine's memory holds their data.
  */
 static int run_shape(bench_run *run, size_t dim, size_t classes) {
     const bench_options *o = run->options;
-    table_row next = {.dim = dim,
-                      .window_rows = largest(&o->window_rows),
-                      .classes = classes,
-                      .rank = o->rank > 0 ? o->rank : dim,
-                      .accounts = largest(&o->accounts),
-                      .batch_accounts = options_accounts(o),
-                      .observation_rows = o->observation_rows};
+    table_row next = shape_of(o, dim, classes);
     synthetic_shape shape = data_shape(o, &next);
     size_t bytes = synthetic_bytes(&shape), available = bench_memory_available();
     if (bytes > available) {
@@ -247,23 +250,36 @@ static int run_rates(bench_run *run) {
     return o->yardsticks || any_on_device(run) ? run_eigen(run) : 0;
 }
 
-/* The first configuration again, with nothing but more accounts. */
-static int run_sweep(const bench_run *whole) {
-    static const bench_list full = {{100, 1000, 10000, 100000}, 4}, quick = {{8, 16, 64}, 3};
-    bench_options o = *whole->options;
-    o.parts = OPTIONS_RATES;
-    o.dim.count = o.window_rows.count = o.classes.count = 1;
-    o.accounts = o.quick ? quick : full;
-    bench_run run = {.options = &o, .plan = whole->plan, .quiet = true, .row = whole->row};
-    run.plan.stream.memory_rank = 0;
-    run.plan.no_yardsticks = true;
-    run.plan.seconds *= SWEEP_PART;
-    int status = run_shapes(&run);
-    if (status == 0) {
-        parts_print_accounts(run.row, run.rows);
-        fflush(stdout);
+/* The first configuration again, with more and more accounts. */
+static int run_sweep(const bench_run *run) {
+    static const size_t full[SWEEP_MAX] = {100, 1000, 10000, 100000};
+    static const size_t quick[SWEEP_MAX] = {8, 16, 32, 64};
+    bench_options o = *run->options;
+    const size_t *accounts = o.quick ? quick : full;
+    sweep_row rows[SWEEP_MAX] = {{0}};
+    char error[MEASURE_ERROR_BYTES];
+    o.accounts.count = SWEEP_MAX;
+    for (size_t i = 0; i < SWEEP_MAX; i++) {
+        o.accounts.value[i] = rows[i].accounts = accounts[i];
     }
-    return status;
+    o.window_rows.count = 1;
+    table_row shape = shape_of(&o, o.dim.value[0], o.classes.value[0]);
+    synthetic_shape data_is = data_shape(&o, &shape);
+    stream_options options = run->plan.stream;
+    options.window_rows = o.window_rows.value[0];
+    synthetic data = {0};
+    snprintf(error, sizeof error, "not enough memory for the rows");
+    bool measured = synthetic_bytes(&data_is) < bench_memory_available() &&
+                    synthetic_init(&data, &data_is) &&
+                    sweep_measure(rows, SWEEP_MAX, &data, &options, SWEEP_PART * run->plan.seconds,
+                                  error, sizeof error);
+    synthetic_fini(&data);
+    if (!measured) {
+        fprintf(stderr, NAME ": more accounts: %s\n", error);
+        return BENCH_EXIT_FAILURE;
+    }
+    parts_print_sweep(&shape, rows, SWEEP_MAX);
+    return 0;
 }
 
 static int run_small_eigen(const bench_run *run) {

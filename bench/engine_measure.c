@@ -118,9 +118,6 @@ static engine_status state_open(bench_state *state) {
         return accelerator_open(state);
     }
     engine_status status = streams_open(state);
-    if (state->plan->no_yardsticks) {
-        return status;
-    }
     if (status == ENGINE_OK && strcmp(state->result->engine, "cpu") == 0) {
         status = processor_open(state, state->result->threads);
     } else if (status == ENGINE_OK && strcmp(state->result->engine, "cuda") == 0) {

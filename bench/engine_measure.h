@@ -24,7 +24,6 @@ typedef struct {
     size_t requests_min;   /* of a round */
     size_t copy_bytes;     /* of the device's copy, if there is a device */
     bool yardsticks_only;  /* of the device; no engine is opened */
-    bool no_yardsticks;
 } measure_plan;
 
 typedef struct {

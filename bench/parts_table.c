@@ -150,6 +150,22 @@ static void find_ends(const table_row *rows, size_t count, size_t i, size_t ends
     }
 }
 
+static void print_accounts_head(size_t batch_accounts) {
+    printf("\nrows/s by accounts, %zu of them in a batch, memory off\n", batch_accounts);
+    print_shape_head();
+    printf(" %12s %12s\n", "rows/s", "over fewest");
+}
+
+static void print_accounts_row(const table_row *row, double fewest, bool last) {
+    double share = row->result.rows_per_s / fewest;
+    print_shape(row);
+    printf(" %12.0f %12.3f", row->result.rows_per_s, share);
+    if (last) {
+        printf("  goal %.1f: %s", ACCOUNTS_GOAL, share >= ACCOUNTS_GOAL ? "reached" : "missed");
+    }
+    printf("\n");
+}
+
 void parts_print_accounts(const table_row *rows, size_t count) {
     bool headed = false;
     for (size_t i = 0; i < count; i++) {
@@ -159,20 +175,27 @@ void parts_print_accounts(const table_row *rows, size_t count) {
             continue;
         }
         if (!headed) {
-            printf("\nrows/s by accounts, %zu of them in a batch, memory off\n",
-                   rows[i].batch_accounts);
-            print_shape_head();
-            printf(" %12s %12s\n", "rows/s", "over fewest");
+            print_accounts_head(rows[i].batch_accounts);
             headed = true;
         }
-        double share = rows[i].result.rows_per_s / rows[ends[0]].result.rows_per_s;
-        print_shape(&rows[i]);
-        printf(" %12.0f %12.3f", rows[i].result.rows_per_s, share);
-        if (i == ends[1]) {
-            printf("  goal %.1f: %s", ACCOUNTS_GOAL, share >= ACCOUNTS_GOAL ? "reached" : "missed");
-        }
-        printf("\n");
+        print_accounts_row(&rows[i], rows[ends[0]].result.rows_per_s, i == ends[1]);
     }
+}
+
+void parts_print_sweep(const table_row *shape, const sweep_row *rows, size_t count) {
+    print_accounts_head(shape->batch_accounts);
+    for (size_t i = 0; i < count; i++) {
+        table_row row = *shape;
+        row.accounts = rows[i].accounts;
+        row.result.rows_per_s = rows[i].rows_per_s;
+        if (rows[i].skipped) {
+            print_shape(&row);
+            printf(" skipped: not enough memory\n");
+        } else {
+            print_accounts_row(&row, rows[0].rows_per_s, i + 1 == count);
+        }
+    }
+    fflush(stdout);
 }
 
 /* ---- small eigenproblems ---- */

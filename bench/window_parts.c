@@ -188,7 +188,7 @@ static double matrices_pass(window_parts *p, bool solve) {
 double window_parts_eigen(window_parts *p) {
     double copies = matrices_pass(p, false);
     double solved = matrices_pass(p, true) - copies;
-    return p->matrix_windows > 0 ? solved / (double)p->matrix_windows : NAN;
+    return p->matrix_windows > 0 ? fmax(solved, 0.0) / (double)p->matrix_windows : NAN;
 }
 
 double window_parts_reduce(window_parts *p) {
