@@ -30,7 +30,7 @@ enum {
 /* Seconds for each configuration: eight of them with their data and all the other parts stay below
  * 120; of a device there are more. The parts are of these, for each configuration, number of
  * accounts and order; EIGEN_PART is that of each way too. */
-#define FULL_SECONDS 5.0
+#define FULL_SECONDS 4.0
 #define DEVICE_SECONDS 3.0
 #define QUICK_SECONDS 0.35
 #define EIGEN_PART 0.03

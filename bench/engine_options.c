@@ -44,7 +44,7 @@ static const struct argp_option options[] = {
     {"memory-rank", KEY_MEMORY_RANK, "Q", 0,
      "Rank of the memory of a second engine; 0: no such engine (32)", 3},
     {"threads", 't', "N", 0, "Threads of the engine and of sgemm; 0: all cores (0)", 4},
-    {"seconds", 's', "S", 0, "Seconds to measure each configuration (5; of cuda 3)", 4},
+    {"seconds", 's', "S", 0, "Seconds to measure each configuration (4; of cuda 3)", 4},
     {"quick", KEY_QUICK, NULL, 0, "Small and short, to see that it works", 4},
     {"yardsticks", KEY_YARDSTICKS, NULL, 0,
      "No engine: only what a CUDA device copies, multiplies and diagonalises", 4},
