@@ -14,7 +14,7 @@ typedef struct {
 } command;
 
 static const command commands[] = {
-    {"engine", bench_engine, "the engine alone, against the rate of sgemm"},
+    {"engine", bench_engine, "the engine alone, beside sgemm and LAPACK"},
     {"serve", bench_serve, "a daemon over NNG, beside a null echo"},
 };
 

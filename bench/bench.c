@@ -84,6 +84,15 @@ static const char *build_kind(void) {
 #endif
 }
 
+/* OpenBLAS takes a processor that it does not know for its oldest. */
+static bool blas_outdated(void) {
+#if defined(__x86_64__)
+    return strcmp(openblas_get_corename(), "Prescott") == 0 && __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
 void bench_print_machine(void) {
     char name[CPU_NAME_BYTES];
     char date[NUMBER_BYTES] = "";
@@ -99,6 +108,11 @@ void bench_print_machine(void) {
            load, date);
     printf("build    %s%s, compiler %s; %s\n", BENCH_BUILD, build_kind(), __VERSION__,
            openblas_get_config());
+    if (blas_outdated()) {
+        printf("warning  OpenBLAS does not know this processor and runs without its vector units: "
+               "what is beside\n         sgemm and LAPACK is flattered, and the engine slowed; "
+               "set OPENBLAS_CORETYPE=Haswell or SkylakeX\n");
+    }
 }
 
 bool bench_parse(const bench_range *range, const char *text, size_t *value) {

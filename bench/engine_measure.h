@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "sgemm.h"
+#include "ssyevd.h"
 #include "stream.h"
 #include "synthetic.h"
 
@@ -38,6 +39,7 @@ typedef struct {
     double sgemm_flops_per_s;
     sgemm_way sgemm_way; /* the fastest one, which the rate is of */
     double project_flops_per_s;
+    double ssyevd_per_s[SSYEVD_WAYS];
     /* Only of one on a device: its yardsticks, and rows over what it spent computing. */
     double upload_bytes_per_s;
     double copy_bytes_per_s;

@@ -16,7 +16,18 @@
 enum { CLASSES_MAX = 10000, ACCOUNTS_MAX = 10000000, SECONDS_MAX = 3600 };
 enum { MEMORY_RANK = 32, OBSERVATION_ROWS = 16, BATCH_ACCOUNTS_MAX = 1000 };
 
-enum { KEY_QUICK = 256, KEY_MEMORY_RANK, KEY_ROWS, KEY_TF32, KEY_YARDSTICKS };
+enum {
+    KEY_QUICK = 256,
+    KEY_MEMORY_RANK,
+    KEY_ROWS,
+    KEY_TF32,
+    KEY_YARDSTICKS,
+    KEY_RATES, /* from here on in the order of the parts' bits */
+    KEY_STAGES,
+    KEY_SWEEP,
+    KEY_EIGEN,
+    KEY_BYTES,
+};
 
 static const struct argp_option options[] = {
     {"engine", 'e', "NAME", 0, "auto, cpu or cuda (auto)", 1},
@@ -33,10 +44,19 @@ static const struct argp_option options[] = {
     {"memory-rank", KEY_MEMORY_RANK, "Q", 0,
      "Rank of the memory of a second engine; 0: no such engine (32)", 3},
     {"threads", 't', "N", 0, "Threads of the engine and of sgemm; 0: all cores (0)", 4},
-    {"seconds", 's', "S", 0, "Seconds to measure each configuration (6; of cuda 3)", 4},
+    {"seconds", 's', "S", 0, "Seconds to measure each configuration (4; of cuda 3)", 4},
     {"quick", KEY_QUICK, NULL, 0, "Small and short, to see that it works", 4},
     {"yardsticks", KEY_YARDSTICKS, NULL, 0,
      "No engine: only what a CUDA device copies, multiplies and diagonalises", 4},
+    {NULL, 0, NULL, 0,
+     "Parts, of which others are left out then; of a CUDA device only --rates:", 5},
+    {"rates", KEY_RATES, NULL, 0, "Rows and windows a second, beside sgemm and ssyevd", 6},
+    {"stages", KEY_STAGES, NULL, 0, "What the engine's stages take on one thread", 6},
+    {"sweep", KEY_SWEEP, NULL, 0,
+     "The first configuration with 100 to 100000 accounts (left out where --accounts is a list)",
+     6},
+    {"eigen", KEY_EIGEN, NULL, 0, "Small eigenproblems, beside LAPACK's", 6},
+    {"bytes", KEY_BYTES, NULL, 0, "What an account holds: dim 256, 10 classes, window 16", 6},
     {0},
 };
 
@@ -68,6 +88,10 @@ static bool usage_valid(const bench_options *o) {
                 options_accounts(o), o->observation_rows, ENGINE_BATCH_ROWS_MAX);
         return false;
     }
+    if (options_device(o) && o->parts != OPTIONS_RATES) {
+        fprintf(stderr, NAME ": of a CUDA device there are only --rates\n");
+        return false;
+    }
     for (size_t i = 0; i < o->window_rows.count; i++) {
         if (o->window_rows.value[i] < o->observation_rows) {
             fprintf(stderr, NAME ": an observation of %zu rows does not fit a window of %zu\n",
@@ -91,7 +115,11 @@ static void set_list(bench_list *list, bench_list value) {
 /* What is not given, by the other options, wherever they stand. Quick on a device is quick enough
  * for the one that the tests make of a CPU. */
 static void set_defaults(bench_options *o) {
-    bool device = options_device(o);
+    bool device = options_device(o), swept = o->accounts.count > 1;
+    if (o->parts == 0) {
+        o->parts = device ? OPTIONS_RATES : OPTIONS_ALL;
+        o->parts &= swept ? ~(unsigned)OPTIONS_ACCOUNTS : OPTIONS_ALL;
+    }
     if (o->quick) {
         set_list(&o->dim, device ? (bench_list){{16}, 1} : (bench_list){{64}, 1});
         set_list(&o->window_rows, device ? (bench_list){{16}, 1} : (bench_list){{16, 32}, 2});
@@ -162,6 +190,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state) {
         return 0;
     case KEY_YARDSTICKS:
         o->yardsticks = true;
+        return 0;
+    case KEY_RATES:
+    case KEY_STAGES:
+    case KEY_SWEEP:
+    case KEY_EIGEN:
+    case KEY_BYTES:
+        o->parts |= 1u << (key - KEY_RATES);
         return 0;
     case ARGP_KEY_NO_ARGS:
     case ARGP_KEY_SUCCESS:

@@ -11,7 +11,18 @@
 
 #define ENGINE_BENCH_NAME "adder-bench engine"
 
+/* What is measured; bits. */
+enum {
+    OPTIONS_RATES = 1,    /* the table of configurations */
+    OPTIONS_STAGES = 2,   /* the CPU engine's stages, of each of them */
+    OPTIONS_ACCOUNTS = 4, /* rows/s of more and more accounts */
+    OPTIONS_EIGEN = 8,    /* small eigenproblems beside LAPACK's */
+    OPTIONS_BYTES = 16,   /* what an account holds */
+    OPTIONS_ALL = 31,
+};
+
 typedef struct {
+    unsigned parts; /* OPTIONS_... */
     const char *engine;
     bench_list dim, window_rows, classes;
     bench_list accounts; /* one a configuration; see options_accounts */

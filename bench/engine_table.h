@@ -9,12 +9,14 @@
 
 #include "device.h"
 #include "engine_measure.h"
+#include "stages.h"
 
 typedef struct {
     size_t dim, window_rows, classes, rank, accounts;
     size_t batch_accounts, observation_rows;
     bool skipped; /* there was no memory for it, and result.error says of what */
     measure_result result;
+    stages_result stages;
 } table_row;
 
 /* Whether it was measured with an engine on a device. */

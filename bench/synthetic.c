@@ -28,7 +28,7 @@ static uint64_t next_word(uint64_t *state) {
 }
 
 /* Box and Muller's pair from one word; the first half never gives log(0). */
-static void gaussians(uint64_t *state, float *out, size_t count) {
+void synthetic_gaussians(uint64_t *state, float *out, size_t count) {
     for (size_t i = 0; i < count; i += 2) {
         uint64_t word = next_word(state);
         float radius = sqrtf(-2.0f * logf(((float)(uint32_t)(word >> 40) + 1.0f) * 0x1p-24f));
@@ -40,12 +40,16 @@ static void gaussians(uint64_t *state, float *out, size_t count) {
     }
 }
 
+double synthetic_eigenvalue(size_t k) {
+    return EIGENVALUE_FIRST / (1.0 + pow((double)k / PLATEAU, 2.0));
+}
+
 /* [dim, rank] with orthonormal columns; false when there is no memory for it. */
 static bool directions(uint64_t *state, float *out, size_t dim, size_t rank) {
     float *tau = calloc(rank, sizeof *tau);
     bool made = tau != NULL;
     if (made) {
-        gaussians(state, out, dim * rank);
+        synthetic_gaussians(state, out, dim * rank);
         made = LAPACKE_sgeqrf(LAPACK_ROW_MAJOR, (lapack_int)dim, (lapack_int)rank, out,
                               (lapack_int)rank, tau) == 0 &&
                LAPACKE_sorgqr(LAPACK_ROW_MAJOR, (lapack_int)dim, (lapack_int)rank, (lapack_int)rank,
@@ -74,11 +78,11 @@ static bool fill_reference(synthetic *s, uint64_t *state) {
     }
     double trace = 0.0;
     for (size_t k = 0; k < rank; k++) {
-        double eigenvalue = EIGENVALUE_FIRST / (1.0 + pow((double)k / PLATEAU, 2.0));
+        double eigenvalue = synthetic_eigenvalue(k);
         trace += eigenvalue;
         cblas_sscal((int)dim, (float)sqrt(eigenvalue), basis + k, (int)rank);
     }
-    gaussians(state, s->mean, s->shape.classes * dim);
+    synthetic_gaussians(state, s->mean, s->shape.classes * dim);
     cblas_sscal((int)(s->shape.classes * dim), MEAN_SCALE, s->mean, 1);
     for (size_t c = 0; c < s->shape.classes; c++) {
         s->trace[c] = trace;
@@ -106,7 +110,7 @@ static void fill_block(synthetic *s, block *b, uint64_t *state) {
     size_t dim = s->shape.dim;
     size_t rank = s->shape.rank;
     const float *mean = s->mean + b->class_index * dim;
-    gaussians(state, b->gaussian, b->count * rank);
+    synthetic_gaussians(state, b->gaussian, b->count * rank);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)b->count, (int)dim, (int)rank, 1.0f,
                 b->gaussian, (int)rank, s->factor + b->class_index * dim * rank, (int)rank, 0.0f,
                 b->made, (int)dim);

@@ -51,6 +51,11 @@ size_t synthetic_bytes(const synthetic_shape *shape);
 bool synthetic_init(synthetic *s, const synthetic_shape *shape);
 void synthetic_fini(synthetic *s); /* zeroed is allowed */
 
+/* Independent standard normals, from a seed that moves on. */
+void synthetic_gaussians(uint64_t *state, float *out, size_t count);
+/* The k-th largest eigenvalue of every class's covariance, from 0. */
+double synthetic_eigenvalue(size_t k);
+
 /* Index of the ring's batch that is next but `back` for a group whose turn is at step. */
 size_t synthetic_before(const synthetic *s, size_t step, size_t back);
 

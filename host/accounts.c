@@ -151,3 +151,7 @@ size_t accounts_held(const accounts *a) {
 uint64_t accounts_evicted(const accounts *a) {
     return a->evicted;
 }
+
+size_t accounts_bytes_each(void) {
+    return sizeof(place) + sizeof(uint32_t) + 2 * sizeof(UT_hash_bucket);
+}

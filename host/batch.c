@@ -189,3 +189,7 @@ batch_observation batch_observed(const batch *b, size_t observation) {
 uint32_t batch_observation_of(const batch *b, size_t place) {
     return b->observation_of[place];
 }
+
+size_t batch_bytes_per_slot(void) {
+    return sizeof *((batch *)NULL)->account_of;
+}

@@ -89,3 +89,7 @@ double verdicts_level(const verdicts *v, const verdict_record *record) {
     double windows = evidence_level(v->options.rules, &record->evidence, EVIDENCE_WINDOWS);
     return rows > windows ? rows : windows;
 }
+
+size_t verdicts_bytes_each(void) {
+    return sizeof(verdict_record);
+}

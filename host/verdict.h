@@ -68,5 +68,6 @@ const verdict_record *verdicts_observe(verdicts *verdicts, uint32_t slot,
 const verdict_record *verdicts_find(const verdicts *verdicts, uint32_t slot);
 /* Above 1: above a limit. */
 double verdicts_level(const verdicts *verdicts, const verdict_record *record);
+size_t verdicts_bytes_each(void); /* of a slot, its history included */
 
 #endif

@@ -1,0 +1,75 @@
+/*
+ * root_sums.c - closed forms to order 2, kernels/roots.c above, LAPACK's reduction where that is
+ * blocked.
+ */
+#include "root_sums.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include <lapacke.h>
+
+#include "roots.h"
+#include "score.h"
+
+/* As in nuclear.c. */
+enum { SMALL_MAX = 64, LAPACK_BLOCK = 64 };
+
+struct root_sums {
+    roots roots;
+    double *diagonal, *below, *reflector; /* [order_max] */
+    double *work;
+    size_t work_length;
+};
+
+root_sums *root_sums_open(size_t order_max) {
+    root_sums *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->work_length = (LAPACK_BLOCK + 2) * order_max;
+    s->diagonal = calloc(order_max, sizeof *s->diagonal);
+    s->below = calloc(order_max, sizeof *s->below);
+    s->reflector = calloc(order_max, sizeof *s->reflector);
+    s->work = calloc(s->work_length, sizeof *s->work);
+    if (!s->diagonal || !s->below || !s->reflector || !s->work) {
+        root_sums_close(s);
+        return NULL;
+    }
+    roots_init(&s->roots);
+    return s;
+}
+
+void root_sums_close(root_sums *s) {
+    if (s == NULL) {
+        return;
+    }
+    free(s->work);
+    free(s->reflector);
+    free(s->below);
+    free(s->diagonal);
+    free(s);
+}
+
+static double sum_of_one(root_sums *s, double *matrix, size_t order) {
+    if (order == 1) {
+        return sqrt(matrix[0]);
+    }
+    if (order == 2) {
+        return score_nuclear_of_two(matrix[0], matrix[3], matrix[1]);
+    }
+    if (order <= SMALL_MAX) {
+        roots_tridiagonal(matrix, order, s->diagonal, s->below, s->work);
+    } else if (LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'U', (lapack_int)order, matrix,
+                                   (lapack_int)order, s->diagonal, s->below, s->reflector, s->work,
+                                   (lapack_int)s->work_length) != 0) {
+        return NAN;
+    }
+    return roots_sum(&s->roots, s->diagonal, s->below, order);
+}
+
+void root_sums_of(root_sums *s, double *matrix, size_t order, size_t count, double *sum) {
+    for (size_t m = 0; m < count; m++) {
+        sum[m] = sum_of_one(s, matrix + m * order * order, order);
+    }
+}
