@@ -60,9 +60,11 @@ typedef struct {
     window_scratch scratch;
     window_parts *parts;
     memory *memory; /* NULL: off */
-    nuclear *memory_scratch;
-    unsigned char *dtype; /* [rows] all ENGINE_F32 */
-    float *alignments;    /* [rows] */
+    memory_scratch *memory_scratch;
+    memory_row *remembered; /* [rows of an observation] */
+    uint32_t *stale;        /* [rows] */
+    unsigned char *dtype;   /* [rows] all ENGINE_F32 */
+    float *alignments;      /* [rows] */
     bool failed;
     double round_s[TIMES][ROUNDS]; /* a window */
     double spent[TIMES];           /* of the round so far */
@@ -110,8 +112,10 @@ static bool open_memory(bench *b) {
                                               .classes = shape->classes,
                                               .half_life_rows = HALF_LIFE_ROWS,
                                               .trace = r->trace});
-    b->memory_scratch = nuclear_open(b->memory_rank, b->memory_rank);
-    return b->memory != NULL && b->memory_scratch != NULL;
+    b->memory_scratch = memory_scratch_open(b->memory_rank);
+    b->remembered = calloc(shape->observation_rows, sizeof *b->remembered);
+    b->stale = calloc(rows, sizeof *b->stale);
+    return b->memory && b->memory_scratch && b->remembered && b->stale;
 }
 
 static bool open_stages(bench *b) {
@@ -142,7 +146,9 @@ static bool open_engines(bench *b, char *error, size_t error_bytes) {
 static void bench_close(bench *b) {
     stream_close(&b->remembering);
     stream_close(&b->plain);
-    nuclear_close(b->memory_scratch);
+    free(b->stale);
+    free(b->remembered);
+    memory_scratch_close(b->memory_scratch);
     memory_close(b->memory);
     free(b->alignments);
     free(b->dtype);
@@ -200,11 +206,32 @@ static void append_all(bench *b, const engine_batch *batch) {
     }
 }
 
-static void score_memory(bench *b, const engine_batch *batch, size_t o) {
-    score_total total = {0};
-    b->failed = !memory_score(b->memory, batch->observation[o].slot, b->memory_scratch, &total) ||
-                b->failed;
-    batch->results[o].memory_score = total.score;
+static void look(bench *b, const engine_batch *batch) {
+    size_t stale = 0;
+    for (size_t o = 0; o < batch->observations; o++) {
+        const engine_observation *observation = &batch->observation[o];
+        for (size_t i = 0; i < observation->row_count; i++) {
+            uint32_t class_index = batch->classes[observation->row_first + i];
+            uint32_t block = memory_reserve(b->memory, observation->slot, class_index);
+            if (memory_claim(b->memory, block)) {
+                b->stale[stale++] = block;
+            }
+        }
+    }
+    for (size_t i = 0; i < stale; i += MEMORY_LOOK_MAX) {
+        size_t some = stale - i < MEMORY_LOOK_MAX ? stale - i : MEMORY_LOOK_MAX;
+        b->failed = !memory_look(b->memory, b->stale + i, some, b->memory_scratch) || b->failed;
+    }
+}
+
+static void score_memories(bench *b, const engine_batch *batch) {
+    look(b, batch);
+    for (size_t o = 0; o < batch->observations; o++) {
+        score_total total = {0};
+        uint32_t slot = batch->observation[o].slot;
+        b->failed = !memory_score(b->memory, slot, b->memory_scratch, &total) || b->failed;
+        batch->results[o].memory_score = total.score;
+    }
 }
 
 static void remember_all(bench *b, const engine_batch *batch, bool score) {
@@ -213,18 +240,12 @@ static void remember_all(bench *b, const engine_batch *batch, bool score) {
         for (size_t i = 0; i < observation->row_count; i++) {
             window_row row = row_of(b, batch, observation->row_first + i);
             uint32_t block = memory_reserve(b->memory, observation->slot, row.class_index);
-            memory_add(b->memory, observation->slot, block, row.s, row.y);
+            b->remembered[i] = (memory_row){block, row.s, row.y};
         }
-        if (score) {
-            score_memory(b, batch, o);
-        }
+        memory_add(b->memory, observation->slot, b->remembered, observation->row_count);
     }
-}
-
-/* What was added to without being scored would else be scored in the next step's time. */
-static void catch_up(bench *b, const engine_batch *batch) {
-    for (size_t o = 0; o < batch->observations; o++) {
-        score_memory(b, batch, o);
+    if (score) {
+        score_memories(b, batch);
     }
 }
 
@@ -277,7 +298,7 @@ static void run_step(bench *b) {
     multiply_all(b);
     lap(b, TIME_PRODUCT, &since);
     if (b->memory != NULL && !score) {
-        catch_up(b, &batch);
+        score_memories(b, &batch); /* or it would be done in the next step's time */
     }
 }
 

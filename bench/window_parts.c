@@ -35,10 +35,12 @@ struct window_parts {
     part *part;      /* [windows * W] */
     size_t *parts;   /* [windows] */
     size_t windows, all_parts;
-    double *matrix; /* one after another */
-    size_t *order;  /* [windows * W] */
+    double *matrix;       /* one after another */
+    size_t *order;        /* [windows * W] */
+    size_t *matrices_end; /* [windows] those up to and with the window's */
     size_t entries, entries_max, matrices, matrix_windows;
     double *copy; /* of the largest */
+    double *sum;  /* [W] of a window's matrices */
     double sink;  /* so that nothing is left out as useless */
 };
 
@@ -66,9 +68,11 @@ window_parts *window_parts_open(const window_parts_shape *shape) {
     p->parts = calloc(shape->windows, sizeof *p->parts);
     p->matrix = calloc(p->entries_max, sizeof *p->matrix);
     p->order = calloc(shape->windows * rows, sizeof *p->order);
+    p->matrices_end = calloc(shape->windows, sizeof *p->matrices_end);
     p->copy = calloc(order_max * order_max, sizeof *p->copy);
+    p->sum = calloc(rows, sizeof *p->sum);
     if (!p->nuclear || !p->root_sums || !p->y || !p->taken || !p->helmert || !p->part ||
-        !p->parts || !p->matrix || !p->order || !p->copy) {
+        !p->parts || !p->matrix || !p->order || !p->matrices_end || !p->copy || !p->sum) {
         window_parts_close(p);
         return NULL;
     }
@@ -79,7 +83,9 @@ void window_parts_close(window_parts *p) {
     if (p == NULL) {
         return;
     }
+    free(p->sum);
     free(p->copy);
+    free(p->matrices_end);
     free(p->order);
     free(p->matrix);
     free(p->parts);
@@ -159,7 +165,7 @@ bool window_parts_put(window_parts *p, const window_row *rows, size_t n) {
     }
     p->windows++;
     if (room) {
-        p->matrix_windows++;
+        p->matrices_end[p->matrix_windows++] = p->matrices;
     } else { /* half a window is none */
         p->matrices = matrices;
         p->entries = entries;
@@ -169,18 +175,21 @@ bool window_parts_put(window_parts *p, const window_row *rows, size_t n) {
 
 /* ---- running parts ---- */
 
+/* Window by window, as window.c packs them. */
 static double matrices_pass(window_parts *p, bool solve) {
     const double *from = p->matrix;
     double start = bench_now();
-    for (size_t m = 0; m < p->matrices; m++) {
-        size_t order = p->order[m];
-        double sum = 0.0;
-        memcpy(p->copy, from, order * order * sizeof *p->copy);
-        if (solve) {
-            root_sums_of(p->root_sums, p->copy, order, 1, &sum);
+    for (size_t w = 0, m = 0; w < p->matrix_windows; w++) {
+        for (size_t i = 0; m < p->matrices_end[w]; m++, i++) {
+            size_t order = p->order[m];
+            memcpy(p->copy, from, order * order * sizeof *p->copy);
+            if (solve) {
+                root_sums_add(p->root_sums, p->copy, order, &p->sum[i]);
+            }
+            p->sink += p->sum[0] + p->copy[0];
+            from += order * order;
         }
-        p->sink += sum + p->copy[0];
-        from += order * order;
+        root_sums_end(p->root_sums);
     }
     return bench_now() - start;
 }

@@ -167,33 +167,34 @@ static void gram_of_few(nuclear *s, size_t rows) {
     }
 }
 
-/* Of `rows` rows in s->block, all there at once. */
-static bool norm_of_block(nuclear *s, size_t rows, double *norm) {
+/* Of `rows` rows in s->block, all there at once: their norm where that is easy, and *order 0; else
+ * the Gram matrix of the smaller side, and its order. */
+static void form(nuclear *s, size_t rows, size_t *order, double *norm) {
     const double *x = s->block;
     size_t d = s->columns;
+    *order = 0;
     if (rows == 0) {
         *norm = 0.0;
-        return true;
+        return;
     }
     if (rows == 1) {
         *norm = sqrt(dot(x, x, d));
-        return true;
+        return;
     }
     if (rows == 2) {
         const double *z = x + s->stride;
         *norm = score_nuclear_of_two(dot(x, x, d), dot(z, z, d), dot(x, z, d));
-        return true;
+        return;
     }
     bool tall = rows > d;
-    size_t order = tall ? d : rows;
-    if (!tall && order <= SMALL_MAX && d >= WIDE_MIN) {
+    *order = tall ? d : rows;
+    if (!tall && *order <= SMALL_MAX && d >= WIDE_MIN) {
         gram_of_few(s, rows);
     } else {
-        cblas_dsyrk(CblasRowMajor, CblasLower, tall ? CblasTrans : CblasNoTrans, (int)order,
-                    (int)(tall ? rows : d), 1.0, x, (int)s->stride, 0.0, s->gram, (int)order);
-        mirror(s, order);
+        cblas_dsyrk(CblasRowMajor, CblasLower, tall ? CblasTrans : CblasNoTrans, (int)*order,
+                    (int)(tall ? rows : d), 1.0, x, (int)s->stride, 0.0, s->gram, (int)*order);
+        mirror(s, *order);
     }
-    return sum_of_roots(s, order, norm);
 }
 
 /* Helmert row k of the rows seen so far, whose sum `sum` is. Adds the row to the sum. Rows of a
@@ -214,8 +215,7 @@ VECTOR_CLONES static void helmert_row(double *restrict sum, const float *restric
 }
 
 /* The scatter matrix of the first d columns, a block of rows at a time. */
-static bool norm_of_scatter(nuclear *s, const float *const *rows, size_t n, size_t d,
-                            double *norm) {
+static void form_scatter(nuclear *s, const float *const *rows, size_t n, size_t d) {
     size_t held = 0;
     double keep = 0.0;
     for (size_t k = 1; k < n; k++) {
@@ -230,7 +230,6 @@ static bool norm_of_scatter(nuclear *s, const float *const *rows, size_t n, size
         }
     }
     mirror(s, d);
-    return sum_of_roots(s, d, norm);
 }
 
 static void start_sum(nuclear *s, const float *row, size_t d) {
@@ -239,23 +238,40 @@ static void start_sum(nuclear *s, const float *row, size_t d) {
     }
 }
 
-bool nuclear_of_centred(nuclear *s, const float *const *rows, size_t n, double *norm) {
+bool nuclear_form(nuclear *s, const float *const *rows, size_t n, size_t *order, double *norm) {
     size_t d = s->columns;
     start_sum(s, rows[0], d);
     if (n - 1 > s->block_rows) {
-        return norm_of_scatter(s, rows, n, d, norm);
+        form_scatter(s, rows, n, d);
+        *order = d;
+        return true;
     }
     for (size_t k = 1; k < n; k++) {
         helmert_row(s->sum, rows[k], rows[k + 1 < n ? k + 1 : k], k, d,
                     s->block + (k - 1) * s->stride);
     }
-    return norm_of_block(s, n - 1, norm);
+    form(s, n - 1, order, norm);
+    return *order > 0 || isfinite(*norm);
+}
+
+const double *nuclear_gram(const nuclear *s) {
+    return s->gram;
+}
+
+bool nuclear_reduce(nuclear *s, size_t order, double *norm) {
+    return order == 0 || sum_of_roots(s, order, norm);
+}
+
+bool nuclear_of_centred(nuclear *s, const float *const *rows, size_t n, double *norm) {
+    size_t order;
+    return nuclear_form(s, rows, n, &order, norm) && nuclear_reduce(s, order, norm);
 }
 
 bool nuclear_of_leading(nuclear *s, const float *const *rows, size_t n, size_t columns,
                         double *norm) {
     start_sum(s, rows[0], columns);
-    return norm_of_scatter(s, rows, n, columns, norm);
+    form_scatter(s, rows, n, columns);
+    return sum_of_roots(s, columns, norm);
 }
 
 /* Adds a row's differences from `origin`, and their squares. */
@@ -298,5 +314,7 @@ bool nuclear_of_triangle(nuclear *s, const float *packed, double *norm) {
             rows = i + 1;
         }
     }
-    return norm_of_block(s, rows, norm);
+    size_t order;
+    form(s, rows, &order, norm);
+    return nuclear_reduce(s, order, norm);
 }

@@ -20,6 +20,13 @@ void nuclear_close(nuclear *scratch);                   /* NULL is allowed */
 /* Of the n rows less their mean; n >= 1, each of `columns` floats. False: LAPACK failed, or
  * the norm is no finite number. */
 bool nuclear_of_centred(nuclear *scratch, const float *const *rows, size_t n, double *norm);
+/* The same in two steps, so that what is left of several can be worked out side by side (packed.h):
+ * *order 0 and the norm, or the order of a symmetric matrix that nuclear_gram has until the next
+ * call and nuclear_reduce uses up; the norm is the sum of the square roots of its eigenvalues. */
+bool nuclear_form(nuclear *scratch, const float *const *rows, size_t n, size_t *order,
+                  double *norm);
+const double *nuclear_gram(const nuclear *scratch); /* [order, order] */
+bool nuclear_reduce(nuclear *scratch, size_t order, double *norm);
 /* Of their first `columns` columns alone, at most as many as there are and as rows_max; the work is
  * that of a scatter matrix, so it pays with fewer columns than rows. */
 bool nuclear_of_leading(nuclear *scratch, const float *const *rows, size_t n, size_t columns,

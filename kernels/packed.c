@@ -18,13 +18,15 @@ typedef double lanes __attribute__((vector_size(64)));
 typedef long long choice __attribute__((vector_size(64)));
 
 struct packed {
-    size_t order;
+    size_t columns;
+    size_t order; /* the largest that is in */
+    size_t count; /* lanes in use */
     roots roots;
-    lanes *x;        /* [order (order + 1) / 2] the triangles, by rows */
-    lanes *gram;     /* [order (order + 1) / 2] lower half, by rows */
-    lanes *diagonal; /* [order] */
-    lanes *below;    /* [order] below[i] is beside diagonal[i] and diagonal[i + 1] */
-    lanes *w;        /* [order] */
+    lanes *x;        /* [columns (columns + 1) / 2] the triangles, by rows */
+    lanes *gram;     /* [columns (columns + 1) / 2] lower half, by rows */
+    lanes *diagonal; /* [columns] */
+    lanes *below;    /* [columns] below[i] is beside diagonal[i] and diagonal[i + 1] */
+    lanes *w;        /* [columns] */
 };
 
 static lanes *lanes_alloc(size_t count) {
@@ -37,7 +39,7 @@ packed *packed_open(size_t columns) {
         return NULL;
     }
     size_t half = columns * (columns + 1) / 2;
-    p->order = columns;
+    p->columns = columns;
     p->x = lanes_alloc(half);
     p->gram = lanes_alloc(half);
     p->diagonal = lanes_alloc(columns);
@@ -74,7 +76,7 @@ static void each_root(lanes *x) {
 
 /* Lanes without a matrix have zeros. */
 VECTOR_CLONES static void take_in(packed *p, const float *const *triangle, size_t count) {
-    size_t half = p->order * (p->order + 1) / 2;
+    size_t half = p->columns * (p->columns + 1) / 2;
     for (size_t i = 0; i < half; i++) {
         lanes x = {0};
         for (size_t l = 0; l < count; l++) {
@@ -82,6 +84,33 @@ VECTOR_CLONES static void take_in(packed *p, const float *const *triangle, size_
         }
         p->x[i] = x;
     }
+    p->order = p->columns;
+    p->count = count;
+}
+
+/* Makes room for rows of a larger matrix than those that are in. */
+static void grow(packed *p, size_t order) {
+    size_t before = p->order * (p->order + 1) / 2, after = order * (order + 1) / 2;
+    if (order > p->order) {
+        memset(p->gram + before, 0, (after - before) * sizeof *p->gram);
+        p->order = order;
+    }
+}
+
+void packed_put(packed *p, const double *matrix, size_t order) {
+    lanes *row = p->gram;
+    grow(p, order);
+    for (size_t i = 0; i < order; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            row[j][p->count] = matrix[i * order + j];
+        }
+        row += i + 1;
+    }
+    p->count++;
+}
+
+size_t packed_count(const packed *p) {
+    return p->count;
 }
 
 /* Products of the triangle's rows: row i begins at column i. */
@@ -220,17 +249,22 @@ VECTOR_CLONES static void sum_roots(const packed *p, lanes *all) {
     *all = sum;
 }
 
-bool packed_nuclear(packed *p, const float *const *triangle, size_t count, double *norm) {
+bool packed_sums(packed *p, double *sum) {
     bool finite = true;
-    take_in(p, triangle, count);
-    multiply(p);
-    lanes trace, sum;
+    lanes trace, roots;
     normalise(p, &trace);
     reduce(p);
-    sum_roots(p, &sum);
-    for (size_t l = 0; l < count; l++) {
-        norm[l] = trace[l] < DBL_MIN ? 0.0 : sum[l] * sqrt(trace[l]);
-        finite = finite && isfinite(trace[l]) && isfinite(norm[l]);
+    sum_roots(p, &roots);
+    for (size_t l = 0; l < p->count; l++) {
+        sum[l] = trace[l] < DBL_MIN ? 0.0 : roots[l] * sqrt(trace[l]);
+        finite = finite && isfinite(trace[l]) && isfinite(sum[l]);
     }
+    p->count = p->order = 0;
     return finite;
+}
+
+bool packed_nuclear(packed *p, const float *const *triangle, size_t count, double *norm) {
+    take_in(p, triangle, count);
+    multiply(p);
+    return packed_sums(p, norm);
 }

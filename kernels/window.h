@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "nuclear.h"
+#include "packed.h"
 #include "score.h"
 
 typedef struct {
@@ -38,10 +39,10 @@ typedef struct {
     const uint64_t *key; /* [n] of the scratch */
     size_t n;
     double without_root; /* tr S_c + mean(s) */
+    double low, high;    /* between which the nuclear norm lies; equal where it is known */
     /* Of window_side alone. */
-    double low, high; /* between which the nuclear norm lies */
-    double lengths;   /* of all columns, added up; 0: the norm is known */
-    double *tail;     /* [WINDOW_LEVELS] lengths of the columns that a level leaves out, added up */
+    double lengths; /* of all columns, added up; 0: the norm is known */
+    double *tail;   /* [WINDOW_LEVELS] lengths of the columns that a level leaves out, added up */
 } window_class;
 
 /* Scratch of one thread. */
@@ -56,6 +57,8 @@ typedef struct window_scratch {
     double *length;     /* [rank] */
     double *tail;       /* [W, WINDOW_LEVELS] */
     nuclear *nuclear;
+    packed *packed;
+    window_class *packed_class[PACKED_LANES]; /* whose matrices are in */
 } window_scratch;
 bool window_scratch_open(window_scratch *scratch, size_t window_rows, size_t rank);
 void window_scratch_close(window_scratch *scratch); /* zeroed is allowed */
