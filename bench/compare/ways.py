@@ -160,7 +160,7 @@ def main():
     worker = Worker(WAYS[sys.argv[1]](int(sys.argv[2])))
     for line in sys.stdin:
         request = json.loads(line)
-        answer = getattr(worker, {"load": "load", "run": "run"}[request["op"]])(request)
+        answer = {"load": worker.load, "run": worker.run}[request["op"]](request)
         print(json.dumps(answer), flush=True)
 
 
