@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Adder beside the paper's way in PyTorch and beside scipy's sqrtm, on the same windows in one run.
 
-    python3 bench/compare/compare.py --out out/          (numpy, scipy, torch; gnuplot for the picture)
+    python3 bench/compare/compare.py --out out/      (numpy, scipy, torch; gnuplot for the picture)
 
 Writes compare.txt, compare.json, growth.tsv, growth.svg and growth.png into DIR, and prints the
 first. --quick is small and short, to see that it works; its ratios have no goals.
@@ -165,7 +165,9 @@ class Run:
 
     def growth(self, plan, show):
         won = {"adder": self.won["adder"], "paper": self.won["torch"], "sqrtm": self.won["scipy"]}
-        with sides.Other("torch", won["paper"]) as paper, sides.Other("scipy", won["sqrtm"]) as sqrtm:
+        paper = sides.Other("torch", won["paper"])
+        sqrtm = sides.Other("scipy", won["sqrtm"])
+        with paper, sqrtm:
             compared = growth.Sides(self.adder, won["adder"], paper, sqrtm)
             return growth.measure(plan, self.make_rows, compared, show), won
 

@@ -13,13 +13,25 @@ ERROR_RATIO_GOAL = 500
 MIB = 1 << 20
 
 
+NOTES = """\
+ways     torch: the paper to the letter in float32, torch.linalg.eig of S_c S for each class
+         present; scipy: sqrtm in float64 as FID tools do; ssyevd: LAPACK's, values only, of one
+         dim x dim matrix, which alone is timed. *: one class timed, and scaled to the classes
+         with two rows or more, as if the others cost nothing
+run      sides take turns, medians; threads: that won (the other's windows/s); MiB: peak of the
+         process beyond imports, reference and rows; Adder takes 16,384 rows a call, each window
+         anew: none of its rows has been seen before"""
+
+
 def processor():
     try:
         with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        return names[0] if names else "unknown CPU"
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
     except OSError:
-        return "unknown CPU"
+        pass
+    return "unknown CPU"
 
 
 def commit():
@@ -45,7 +57,7 @@ def machine():
         "commit": commit(),
         "machine": f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} at start",
         "date": now.strftime("%Y-%m-%d %H:%M UTC"),
-        "python": f"torch {torch.__version__}, scipy {scipy.__version__}, numpy {numpy.__version__}",
+        "python": ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, scipy, numpy)),
     }
 
 
@@ -132,20 +144,15 @@ def base_text(plan):
 
 def text(results, plan):
     threads = ", ".join(f"{side} {n}" for side, n in results["growth_threads"].items())
-    lines = [f"{key:<9}{results[key]}" for key in ("command", "commit", "machine", "date", "python")]
-    lines += [
-        "ways     torch: the paper to the letter in float32, torch.linalg.eig of S_c S for each class",
-        "         present; scipy: sqrtm in float64 as FID tools do; ssyevd: LAPACK's, values only, of",
-        "         one dim x dim matrix, which alone is timed. *: one class timed, and scaled to the",
-        "         classes with two rows or more, as if the others cost nothing",
-        "run      sides take turns, medians; threads: that won (the other's windows/s); MiB: peak of",
-        "         the process beyond imports, reference and rows; Adder takes 16,384 rows a call, each",
-        "         window anew: none of its rows has been seen before",
+    told = ("command", "commit", "machine", "date", "python")
+    lines = [
+        *(f"{key:<9}{results[key]}" for key in told),
+        *NOTES.splitlines(),
         "",
         *races_table(results["races"]),
         "",
-        "largest relative error of a score against float64 (of the class's d2 where *); the ratio is",
-        "that of Adder's largest over all its windows, which are more",
+        "largest relative error of a score against float64 (of the class's d2 where *); the ratio",
+        "is to Adder's largest, which is of more windows",
         *errors_table(results["errors"]),
         "",
         f"microseconds a window as one thing grows; else {base_text(plan)}, and where classes",

@@ -1,5 +1,5 @@
-"""How much memory this process has at most, as /proc tells it. Not ru_maxrss, which also counts what
-the parent had when it started this one."""
+"""How much memory this process has at most, as /proc tells it. Not ru_maxrss, which also counts
+what the parent had when it started this one."""
 
 
 def peak_bytes():

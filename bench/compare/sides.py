@@ -1,5 +1,5 @@
-"""Who is compared: Adder, a process a measurement, and the other ways, a process each that waits for
-its turns. All get the same windows."""
+"""Who is compared: Adder, a process a measurement, and the other ways, a process each that waits
+for its turns. All get the same windows."""
 import dataclasses
 import json
 import os
@@ -80,7 +80,7 @@ class Other:
         return answer
 
     def scale(self, window, parts):
-        """Of a part of the classes to all: by those with two rows or more, the others for nothing."""
+        """Of a part of the classes to all with two rows or more, the others for nothing."""
         _, classes = self.rows.window_rows(window)
         _, counts = np.unique(classes, return_counts=True)
         return (counts > 1).sum() / len(parts)
@@ -131,7 +131,7 @@ def settle(rates, said, baseline):
 
 
 def race(adder, way, rows, threads=(1, 2), rounds=3, classes=None):
-    """Adder, the other, Adder, the other, ... each with every number of threads; then the better."""
+    """Adder, the other, Adder, the other, ... with every number of threads; then the better."""
     fast = {t: [] for t in (1, 2)}
     slow = {t: [] for t in threads}
     fast_said, slow_said, fast_base, slow_base = {}, {}, {}, {}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The other ways, each in a process of its own: compare.py starts `ways.py WAY THREADS`, writes a JSON
-object a line and reads one back.
+"""The other ways, each in a process of its own: compare.py starts `ways.py WAY THREADS`, writes a
+JSON object a line and reads one back.
 
     {"op": "load", "statistics": DIR, "rows": DIR, "window": W}
     {"op": "run", "windows": [..], "classes": K}    K: only so many classes with 2 rows or more
@@ -84,8 +84,8 @@ class Sqrtm:
 
 
 class Symmetric:
-    """One ssyevd a class, eigenvalues only, of F_c^T S F_c: the least that a symmetric version of the
-    paper could do. The matrix is made before the clock starts; only ssyevd is timed."""
+    """One ssyevd a class, eigenvalues only, of F_c^T S F_c: the least that a symmetric version of
+    the paper could do. The matrix is made before the clock starts; only ssyevd is timed."""
 
     name = "LAPACK ssyevd, values only"
 

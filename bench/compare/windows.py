@@ -1,4 +1,4 @@
-"""Windows to compare on, as files that every side reads: synthetic ones of any shape, and real ones.
+"""Windows to compare on, as files that every side reads: synthetic ones of any shape, and real.
 
 A Statistics is a folder with mean.npy [classes, dim] and covariance.npy [classes, dim, dim], both
 float32, and reference/, the same as Adder reads it. A Rows is a folder with embeddings.npy and
