@@ -24,6 +24,7 @@ typedef struct {
     size_t windows, batch_windows, accounts;
     engine *engine;
     const unsigned char **row;       /* [rows] */
+    uint32_t *class_index;           /* [rows] of stretches */
     engine_observation *observation; /* [windows] each a window, rows counted from its batch's */
     engine_result *result;           /* [windows] */
     engine_batch *batch;             /* [batches] borrowed by the engine until collected */
@@ -42,6 +43,38 @@ static bool fail(comparison *c, const char *what, const char *why) {
 
 /* ---- opening ---- */
 
+static bool sliding(const comparison *c) {
+    return c->options->step_rows < c->options->window_rows;
+}
+
+static bool too_few(comparison *c, size_t expected) {
+    snprintf(c->error, ERROR_BYTES, "%s: %zu rows; at least %zu expected", c->options->embeddings,
+             c->data.rows, expected);
+    return false;
+}
+
+static bool plan_windows(comparison *c) {
+    const compare_options *o = c->options;
+    c->windows = c->data.rows / o->window_rows;
+    if (c->windows == 0) {
+        return too_few(c, o->window_rows);
+    }
+    c->batch_windows = o->batch_windows < c->windows ? o->batch_windows : c->windows;
+    c->batches = (c->windows - 1) / c->batch_windows + 1;
+    c->accounts = o->accounts > 0 ? o->accounts : c->windows;
+    return true;
+}
+
+/* A stretch that goes round must not have a row twice in a window. */
+static bool plan_stretches(comparison *c) {
+    const compare_options *o = c->options;
+    c->accounts = c->batch_windows = o->batch_windows;
+    c->batches = c->data.rows / c->accounts / o->step_rows;
+    c->windows = c->batches * c->accounts;
+    return c->batches * o->step_rows >= o->window_rows ||
+           too_few(c, c->accounts * ((o->window_rows - 1) / o->step_rows + 1) * o->step_rows);
+}
+
 static bool load(comparison *c) {
     const compare_options *o = c->options;
     if (!reference_load(&c->reference, o->reference, c->error, ERROR_BYTES)) {
@@ -55,17 +88,36 @@ static bool load(comparison *c) {
     if (!dataset_load(&c->data, &files, c->error, ERROR_BYTES)) {
         return false;
     }
-    c->windows = c->data.rows / o->window_rows;
-    if (c->windows == 0) {
-        snprintf(c->error, ERROR_BYTES, "%s: %zu rows; at least a window of %zu expected",
-                 o->embeddings, c->data.rows, o->window_rows);
+    if (!(sliding(c) ? plan_stretches(c) : plan_windows(c))) {
         return false;
     }
-    c->batch_windows = o->batch_windows < c->windows ? o->batch_windows : c->windows;
-    c->batches = (c->windows - 1) / c->batch_windows + 1;
-    c->accounts = o->accounts > 0 ? o->accounts : c->windows;
     c->baseline_bytes = resident_restart();
     return true;
+}
+
+/* Batch t has observation t of every account; the rows of one are together. */
+static void cut_stretches(comparison *c) {
+    size_t step = c->options->step_rows, accounts = c->accounts;
+    size_t stretch = c->batches * step;
+    for (size_t t = 0; t < c->batches; t++) {
+        size_t first = t * accounts;
+        for (size_t a = 0; a < accounts; a++) {
+            for (size_t i = 0; i < step; i++) {
+                size_t from = a * stretch + t * step + i, to = (first + a) * step + i;
+                c->row[to] = (const unsigned char *)dataset_row(&c->data, from);
+                c->class_index[to] = c->data.classes[from];
+            }
+            c->observation[first + a] = (engine_observation){.row_first = (uint32_t)(a * step),
+                                                             .row_count = (uint32_t)step,
+                                                             .dtype = ENGINE_F32};
+        }
+        c->batch[t] = (engine_batch){.rows = accounts * step,
+                                     .embeddings = c->row + first * step,
+                                     .classes = c->class_index + first * step,
+                                     .observations = accounts,
+                                     .observation = c->observation + first,
+                                     .results = c->result + first};
+    }
 }
 
 static void cut_windows(comparison *c) {
@@ -102,11 +154,16 @@ static bool open_all(comparison *c) {
     c->result = calloc(c->windows, sizeof *c->result);
     c->batch = calloc(c->batches, sizeof *c->batch);
     c->score = calloc(c->windows, sizeof *c->score);
-    if (!c->row || !c->observation || !c->result || !c->batch || !c->score) {
+    c->class_index = calloc(c->data.rows, sizeof *c->class_index);
+    if (!c->row || !c->class_index || !c->observation || !c->result || !c->batch || !c->score) {
         return fail(c, "out of memory for the windows", "");
     }
-    cut_windows(c);
-    size_t rows = c->batch_windows * o->window_rows;
+    if (sliding(c)) {
+        cut_stretches(c);
+    } else {
+        cut_windows(c);
+    }
+    size_t rows = c->batch_windows * o->step_rows;
     engine_options options = {.name = o->engine,
                               .window_rows = o->window_rows,
                               .memory_blocks = rows,
@@ -123,6 +180,7 @@ static void close_all(comparison *c) {
     free(c->batch);
     free(c->result);
     free(c->observation);
+    free(c->class_index);
     free(c->row);
     dataset_close(&c->data);
     reference_close(c->reference);
@@ -158,14 +216,20 @@ static bool pass(comparison *c) {
     return status == ENGINE_EMPTY || fail(c, "the engine failed: ", engine_status_text(status));
 }
 
-/* Until every account's pages have been touched. */
+/* Window t of account a is result t * accounts + a of stretches. */
+static void keep_scores(comparison *c) {
+    for (size_t i = 0; i < c->windows; i++) {
+        size_t to = sliding(c) ? i % c->accounts * c->batches + i / c->accounts : i;
+        c->score[to] = c->result[i].score;
+    }
+}
+
+/* Until every account's pages have been touched, and stretches have gone round once. */
 static bool warm_up(comparison *c) {
-    if (!pass(c)) {
+    if (!pass(c) || (sliding(c) && !pass(c))) {
         return false;
     }
-    for (size_t i = 0; i < c->windows; i++) {
-        c->score[i] = c->result[i].score;
-    }
+    keep_scores(c);
     for (size_t done = c->windows; done < c->accounts; done += c->windows) {
         if (!pass(c)) {
             return false;
@@ -211,15 +275,16 @@ static void print_result(comparison *c) {
     const engine_reference *s = &c->reference->statistics;
     engine_facts facts = engine_describe(c->engine);
     double median = bench_median(c->rate, ROUNDS); /* puts them in order */
-    printf("{\"windows\": %zu, \"window\": %zu, \"rows_left_over\": %zu, \"dim\": %zu, "
-           "\"classes\": %zu, \"rank\": %zu, \"accounts\": %zu, \"batch_windows\": %zu, "
-           "\"engine\": \"%s\", \"threads\": %zu, \"rounds\": %d, \"windows_per_s\": %.6g, "
-           "\"windows_per_s_least\": %.6g, \"windows_per_s_most\": %.6g, "
-           "\"baseline_rss_bytes\": %zu, \"peak_rss_bytes\": %zu, \"build\": \"%s\"}\n",
-           c->windows, c->options->window_rows, c->data.rows % c->options->window_rows, s->dim,
-           s->classes, s->rank, c->accounts, c->batch_windows, facts.name, facts.threads, ROUNDS,
-           median, c->rate[0], c->rate[ROUNDS - 1], c->baseline_bytes, resident_peak_bytes(),
-           BENCH_BUILD);
+    printf(
+        "{\"windows\": %zu, \"window\": %zu, \"step\": %zu, \"rows_left_over\": %zu, \"dim\": %zu, "
+        "\"classes\": %zu, \"rank\": %zu, \"accounts\": %zu, \"batch_windows\": %zu, "
+        "\"engine\": \"%s\", \"threads\": %zu, \"rounds\": %d, \"windows_per_s\": %.6g, "
+        "\"windows_per_s_least\": %.6g, \"windows_per_s_most\": %.6g, "
+        "\"baseline_rss_bytes\": %zu, \"peak_rss_bytes\": %zu, \"build\": \"%s\"}\n",
+        c->windows, c->options->window_rows, c->options->step_rows,
+        c->data.rows - c->windows * c->options->step_rows, s->dim, s->classes, s->rank, c->accounts,
+        c->batch_windows, facts.name, facts.threads, ROUNDS, median, c->rate[0],
+        c->rate[ROUNDS - 1], c->baseline_bytes, resident_peak_bytes(), BENCH_BUILD);
 }
 
 int bench_compare(int argc, char **argv) {

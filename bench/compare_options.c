@@ -22,12 +22,19 @@ enum {
     SECONDS_MAX = 3600
 };
 
+enum { KEY_STEP = 256 };
+
 static const struct argp_option options[] = {
     {"reference", 'r', "DIRECTORY", 0, "As adder fit makes it", 1},
     {"embeddings", 'x', "FILE", 0, "Rows, .npy [rows, dim]", 1},
     {"classes", 'c', "FILE", 0, "Their predicted classes, .npy [rows]", 1},
     {"scores", 'o', "FILE", 0, "Where the windows' scores go, .npy [windows] of float64", 1},
     {"window", 'w', "W", 0, "Rows in a window (16)", 2},
+    {"step", KEY_STEP, "R", 0,
+     "Cut the rows into as many stretches as --batch-windows, an account each, and score its last "
+     "W "
+     "rows after every R of them, round and round (windows that share no row)",
+     2},
     {"batch-windows", 'b', "N", 0,
      "Windows in a call of the engine (256, or as many as have 65536 rows together)", 2},
     {"accounts", 'a', "N", 0, "Accounts that the windows go round (one for each window)", 2},
@@ -47,6 +54,9 @@ static bool parse_number(int key, const char *text, compare_options *o) {
     case 'w':
         return parse_size((bench_range){.option = "window", .least = 1, .most = ENGINE_WINDOW_MAX},
                           text, &o->window_rows);
+    case KEY_STEP:
+        return parse_size((bench_range){.option = "step", .least = 1, .most = ENGINE_WINDOW_MAX},
+                          text, &o->step_rows);
     case 'b':
         return parse_size(
             (bench_range){.option = "batch-windows", .least = 1, .most = ENGINE_BATCH_ROWS_MAX},
@@ -66,6 +76,7 @@ static bool parse_number(int key, const char *text, compare_options *o) {
 }
 
 static void set_defaults(compare_options *o) {
+    o->step_rows = o->step_rows > 0 ? o->step_rows : o->window_rows;
     if (o->batch_windows == 0) {
         size_t most = BATCH_ROWS / o->window_rows; /* the largest window has as many rows */
         o->batch_windows = most < BATCH_WINDOWS ? most : BATCH_WINDOWS;
@@ -76,6 +87,13 @@ static void set_defaults(compare_options *o) {
 static bool usage_valid(const compare_options *o) {
     if (o->reference == NULL || o->embeddings == NULL || o->classes == NULL) {
         fprintf(stderr, NAME ": --reference, --embeddings and --classes expected\n");
+        return false;
+    }
+    if (o->step_rows > o->window_rows || (o->step_rows < o->window_rows && o->accounts > 0)) {
+        fprintf(stderr,
+                NAME ": --step %zu of a window of %zu; at most the window expected, and without "
+                     "--accounts\n",
+                o->step_rows, o->window_rows);
         return false;
     }
     if (o->batch_windows > ENGINE_BATCH_ROWS_MAX / o->window_rows) {
@@ -135,8 +153,8 @@ int compare_parse(int argc, char **argv, compare_options *o) {
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "Scores consecutive windows of a file, each of an account of its own, again and "
-               "again, and prints one JSON object: Adder's side of bench/compare/compare.py.",
+        .doc = "Scores windows of a file, each of an account of its own, again and again, and "
+               "prints one JSON object: Adder's side of bench/compare/compare.py.",
     };
     *o = (compare_options){.engine = "auto", .window_rows = WINDOW_ROWS, .seconds = SECONDS};
     argv[0] = name; /* what getopt puts before its messages */

@@ -15,6 +15,7 @@ typedef struct {
     const char *scores; /* NULL: not written */
     const char *engine;
     size_t window_rows;
+    size_t step_rows; /* between two windows of an account; the window's rows: they share none */
     size_t batch_windows;
     size_t accounts; /* 0: one for each window */
     size_t threads;  /* 0: all cores */

@@ -43,11 +43,13 @@ class Race:
     window: int = 16
     goal: int = None
     one_class: bool = False  # each window has rows of one class
+    step: int = 0  # rows between two windows of an account, as in service; 0: each its own rows
     timed_classes: int = None  # of a window; None: all
     as_before: bool = False  # only with the threads that won the last race against this way
 
     def name(self):
         what = f"{self.window} rows of one class" if self.one_class else f"W {self.window}"
+        what += f", every {self.step} rows" if self.step else ""
         return f"dim {self.dim}, {self.classes} classes, {what}"
 
 
@@ -64,6 +66,7 @@ class Real:
 FULL_RACES = (
     Race("torch", 256, 10, goal=4000),
     Race("torch", 256, 100, 256, goal=8000),
+    Race("torch", 256, 100, 256, goal=8000, step=16),
     Race("torch", 512, 17, 32, goal=7000),
     Race("torch", 2048, 10, goal=10000, timed_classes=1, as_before=True),
     Race("scipy", 256, 10, goal=1500, one_class=True),
@@ -75,6 +78,7 @@ FULL_RACES = (
 )
 QUICK_RACES = (
     Race("torch", 64, 10),
+    Race("torch", 64, 10, 32, step=8),
     Race("scipy", 64, 10, one_class=True),
     Race("ssyevd", 64, 10, one_class=True),
 )
@@ -104,8 +108,10 @@ class Run:
             )
         return self.statistics[key]
 
-    def make_rows(self, dim, classes, window, one_class=False):
+    def make_rows(self, dim, classes, window, one_class=False, step=0):
         made = self.make_statistics(dim, classes)
+        if step > 0:
+            return windows.sliding_rows(made.folder / f"every-{step}", made, window, step)
         key = f"rows-{window}{'-one' if one_class else ''}"
         at = made.folder / key
         if at not in self.rows:
@@ -137,7 +143,7 @@ class Run:
         self.errors.append({**entry, "ratio": max(others) / max(ours)})
 
     def race(self, race):
-        rows = self.make_rows(race.dim, race.classes, race.window, race.one_class)
+        rows = self.make_rows(race.dim, race.classes, race.window, race.one_class, race.step)
         threads = (self.won[race.way],) if race.as_before and race.way in self.won else (1, 2)
         threads = threads[:1] if self.quick else threads
         rounds = 1 if self.quick else 3

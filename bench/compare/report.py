@@ -20,7 +20,8 @@ ways     torch: the paper to the letter in float32, torch.linalg.eig of S_c S fo
          with two rows or more, as if the others cost nothing
 run      sides take turns, medians; threads: that won (the other's windows/s); MiB: peak of the
          process beyond imports, reference and rows; Adder takes 16,384 rows a call, each window
-         anew: none of its rows has been seen before"""
+         anew: none of its rows has been seen before; "every 16 rows": a window of each of 256
+         accounts after 16 new rows of its own, as a service has them"""
 
 
 def processor():

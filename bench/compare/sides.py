@@ -37,7 +37,12 @@ class Adder:
             command += ["--embeddings", rows.folder / "embeddings.npy"]
             command += ["--classes", rows.folder / "classes.npy", "--window", rows.window]
             command += ["--threads", threads, "--seconds", self.seconds, "--scores", scores.name]
-            command += ["--batch-windows", max(1, BATCH_ROWS // rows.window)]
+            if rows.step > 0:
+                batch = len(rows.load("classes")) // rows.stretch
+                command += ["--step", rows.step]
+            else:
+                batch = max(1, BATCH_ROWS // rows.window)
+            command += ["--batch-windows", batch]
             command += ["--accounts", accounts] if accounts else []
             done = subprocess.run([str(w) for w in command], check=True, stdout=subprocess.PIPE)
             said = json.loads(done.stdout)
@@ -69,7 +74,8 @@ class Other:
     def load(self, rows):
         folders = {"statistics": str(rows.statistics.folder), "rows": str(rows.folder)}
         self.rows = rows
-        self.baseline = self.ask(op="load", window=rows.window, **folders)["baseline_rss_bytes"]
+        cut = {"window": rows.window, "step": rows.step, "stretch": rows.stretch}
+        self.baseline = self.ask(op="load", **cut, **folders)["baseline_rss_bytes"]
 
     def run(self, windows, classes=None):
         answer = self.ask(op="run", windows=windows, classes=classes)

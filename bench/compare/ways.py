@@ -2,7 +2,7 @@
 """The other ways, each in a process of its own: compare.py starts `ways.py WAY THREADS`, writes a
 JSON object a line and reads one back.
 
-    {"op": "load", "statistics": DIR, "rows": DIR, "window": W}
+    {"op": "load", "statistics": DIR, "rows": DIR, "window": W, "step": S, "stretch": R}
     {"op": "run", "windows": [..], "classes": K}    K: only so many classes with 2 rows or more
 
 `run` answers for every window the seconds it took and {class: [rows, d2]}. All that a way needs is
@@ -17,6 +17,7 @@ import warnings
 import numpy as np
 
 import resident
+import windows
 
 
 def moments(rows):
@@ -121,20 +122,20 @@ class Worker:
     def __init__(self, way):
         self.way = way
         self.classes = None
-        self.window = 0
+        self.cut = ()
 
     def load(self, request):
         rows = pathlib.Path(request["rows"])
-        self.window = request["window"]
+        self.cut = request["window"], request["step"], request["stretch"]
         self.classes = np.load(rows / "classes.npy")
         self.way.load(pathlib.Path(request["statistics"]), np.load(rows / "embeddings.npy"))
         return {"baseline_rss_bytes": resident.restart()}
 
     def parts(self, window, classes_most):
         """Classes of a window and their rows; the first few that have two rows, if not all."""
-        first = window * self.window
-        classes = self.classes[first : first + self.window]
-        parts = {int(c): first + np.flatnonzero(classes == c) for c in np.unique(classes)}
+        rows = windows.rows_of(window, *self.cut)
+        classes = self.classes[rows]
+        parts = {int(c): rows[classes == c] for c in np.unique(classes)}
         if classes_most is None:
             return parts
         several = [(c, part) for c, part in parts.items() if len(part) > 1]
@@ -152,8 +153,8 @@ class Worker:
 
     def run(self, request):
         limit = request.get("classes")
-        windows = {w: self.run_window(w, limit) for w in request["windows"]}
-        return {"windows": windows, "peak_rss_bytes": resident.peak_bytes()}
+        ran = {w: self.run_window(w, limit) for w in request["windows"]}
+        return {"windows": ran, "peak_rss_bytes": resident.peak_bytes()}
 
 
 def main():

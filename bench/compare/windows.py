@@ -2,7 +2,8 @@
 
 A Statistics is a folder with mean.npy [classes, dim] and covariance.npy [classes, dim, dim], both
 float32, and reference/, the same as Adder reads it. A Rows is a folder with embeddings.npy and
-classes.npy, cut into consecutive windows.
+classes.npy, cut into consecutive windows; or into stretches, an account each, whose last `window`
+rows are a window after every `step` of them, the stretch going round.
 """
 import dataclasses
 import json
@@ -14,6 +15,7 @@ import numpy as np
 SEED = 20250312
 ROW_BYTES = 1 << 25  # of a file of synthetic rows, about
 WINDOWS_LEAST, WINDOWS_MOST = 32, 2048
+SLIDING_ACCOUNTS = 256
 
 # As bench/synthetic.c: within a factor of two of the real features' eigenvalues and traces.
 EIGENVALUE_FIRST, PLATEAU, MEAN_SCALE = 2.0, 3.0, 0.5
@@ -42,13 +44,24 @@ class Rows:
     window: int
     windows: int
     compared: list  # windows that the slow sides score, and whose errors are told
+    step: int = 0  # 0: consecutive windows
+    stretch: int = 0
 
     def load(self, name):
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
     def window_rows(self, index):
-        part = slice(index * self.window, (index + 1) * self.window)
+        part = rows_of(index, self.window, self.step, self.stretch)
         return self.load("embeddings")[part], self.load("classes")[part]
+
+
+def rows_of(index, window, step, stretch):
+    """Row numbers of a window, from old to new."""
+    if step == 0:
+        return np.arange(index * window, (index + 1) * window)
+    account, at = divmod(index, stretch // step)
+    end = (at + 1) * step
+    return account * stretch + np.arange(end - window, end) % stretch
 
 
 def fit(folder, adder):
@@ -90,12 +103,13 @@ def synthetic_statistics(folder, dim, classes, adder):
     return made
 
 
-def synthetic_rows(folder, statistics, window, one_class=False, compared=1):
+def synthetic_rows(folder, statistics, window, one_class=False, compared=1,
+                   least=WINDOWS_LEAST):
     """Rows of classes drawn evenly, or windows of one class each."""
     folder.mkdir(parents=True)
     draw = np.random.default_rng(SEED + 1)
     windows = ROW_BYTES // (window * statistics.dim * 4)
-    windows = int(np.clip(windows, WINDOWS_LEAST, WINDOWS_MOST))
+    windows = int(np.clip(windows, least, WINDOWS_MOST))
     classes = draw.integers(0, statistics.classes, windows * window, dtype=np.uint32)
     if one_class:
         classes = np.repeat(classes[:windows], window)
@@ -114,6 +128,15 @@ def real_statistics(folder, data, adder):
     np.save(folder / "covariance.npy", covariance)
     fit(folder, adder)
     return Statistics(folder, mean.shape[1], mean.shape[0])
+
+
+def sliding_rows(folder, statistics, window, step):
+    """As many accounts as a batch of the engine has windows, with two windows of rows each."""
+    folder.mkdir(parents=True)
+    stretch = 2 * window
+    rows = synthetic_rows(folder / "rows", statistics, SLIDING_ACCOUNTS * stretch, least=1)
+    windows = SLIDING_ACCOUNTS * stretch // step
+    return Rows(rows.folder, statistics, window, windows, [0], step, stretch)
 
 
 def real_rows(folder, statistics, data, window, compared):
