@@ -14,6 +14,7 @@
 #include "engine_table.h"
 #include "footprint.h"
 #include "parts_table.h"
+#include "sides.h"
 #include "small_eigen.h"
 #include "stages.h"
 #include "stream.h"
@@ -37,10 +38,15 @@ enum {
 #define STAGES_PART 0.3
 #define SWEEP_PART 0.3
 #define SMALL_EIGEN_PART 0.1
+#define SIDES_PART 0.5
 
 /* An account of which the bytes are counted, and how many of them fill a service. */
 enum { BYTES_DIM = 256, BYTES_CLASSES = 10, BYTES_WINDOW = 16, BYTES_MEMORY_RANK = 32 };
 enum { BYTES_ACCOUNTS = 2048, QUICK_BYTES_DIM = 32, QUICK_BYTES_ACCOUNTS = 128 };
+
+/* Windows of one class, of which only the side of a threshold is wanted. */
+enum { SIDES_DIM = 256, SIDES_WINDOW = 256, SIDES_OBSERVATION = 16, SIDES_ACCOUNTS = 32 };
+enum { QUICK_SIDES_DIM = 64, QUICK_SIDES_ACCOUNTS = 8 };
 
 /* Of the device's yardsticks: more than its caches hold, and enough matrices to fill it. */
 enum { COPY_BYTES = 1 << 28, EIGEN_BYTES = 1 << 26, QUICK_EIGEN_BYTES = 1 << 14 };
@@ -313,6 +319,24 @@ static int run_bytes(const bench_run *run) {
     return 0;
 }
 
+static int run_sides(const bench_run *run) {
+    bool quick = run->options->quick;
+    char error[MEASURE_ERROR_BYTES];
+    sides_row rows[SIDES_ROWS];
+    sides_plan plan = {.dim = quick ? QUICK_SIDES_DIM : SIDES_DIM,
+                       .window_rows = quick ? QUICK_SIDES_DIM : SIDES_WINDOW,
+                       .observation_rows = SIDES_OBSERVATION,
+                       .accounts = quick ? QUICK_SIDES_ACCOUNTS : SIDES_ACCOUNTS,
+                       .threads = run->options->threads,
+                       .seconds = SIDES_PART * run->plan.seconds};
+    if (!sides_measure(rows, &plan, error, sizeof error)) {
+        fprintf(stderr, NAME ": decisions only: %s\n", error);
+        return BENCH_EXIT_FAILURE;
+    }
+    parts_print_sides(rows, &plan);
+    return 0;
+}
+
 static int run_all(bench_run *run) {
     unsigned parts = run->options->parts;
     int status = 0;
@@ -325,7 +349,10 @@ static int run_all(bench_run *run) {
     if (status == 0 && (parts & OPTIONS_EIGEN) != 0) {
         status = run_small_eigen(run);
     }
-    return status == 0 && (parts & OPTIONS_BYTES) != 0 ? run_bytes(run) : status;
+    if (status == 0 && (parts & OPTIONS_BYTES) != 0) {
+        status = run_bytes(run);
+    }
+    return status == 0 && (parts & OPTIONS_SIDES) != 0 ? run_sides(run) : status;
 }
 
 static double plan_seconds(const bench_options *o) {

@@ -27,6 +27,7 @@ enum {
     KEY_SWEEP,
     KEY_EIGEN,
     KEY_BYTES,
+    KEY_SIDES,
 };
 
 static const struct argp_option options[] = {
@@ -57,6 +58,7 @@ static const struct argp_option options[] = {
      6},
     {"eigen", KEY_EIGEN, NULL, 0, "Small eigenproblems, beside LAPACK's", 6},
     {"bytes", KEY_BYTES, NULL, 0, "What an account holds: dim 256, 10 classes, window 16", 6},
+    {"sides", KEY_SIDES, NULL, 0, "Decisions without scores: dim 256, window 256, one class", 6},
     {0},
 };
 
@@ -196,6 +198,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state) {
     case KEY_SWEEP:
     case KEY_EIGEN:
     case KEY_BYTES:
+    case KEY_SIDES:
         o->parts |= 1u << (key - KEY_RATES);
         return 0;
     case ARGP_KEY_NO_ARGS:

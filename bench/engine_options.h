@@ -18,7 +18,8 @@ enum {
     OPTIONS_ACCOUNTS = 4, /* rows/s of more and more accounts */
     OPTIONS_EIGEN = 8,    /* small eigenproblems beside LAPACK's */
     OPTIONS_BYTES = 16,   /* what an account holds */
-    OPTIONS_ALL = 31,
+    OPTIONS_SIDES = 32,   /* decisions without scores */
+    OPTIONS_ALL = 63,
 };
 
 typedef struct {

@@ -9,6 +9,7 @@
 
 /* What is to be reached. */
 enum { SMALL_ORDER_MAX = 8, HELD_BYTES_MAX = 40000 };
+#define SIDES_GOAL 5.0
 #define SMALL_GOAL 5.0
 #define LARGER_GOAL 2.5
 #define ACCOUNTS_GOAL 0.8
@@ -234,4 +235,23 @@ void parts_print_bytes(const footprint *held, const footprint_shape *shape) {
     } else {
         printf("  %-42s %8s\n", "resident set", "-");
     }
+}
+
+/* ---- decisions only ---- */
+
+void parts_print_sides(const sides_row *rows, const sides_plan *plan) {
+    printf("\ndecisions only, rows/s: dim %zu, windows of %zu rows of one class, %zu accounts, "
+           "memory off;\nmedian: of the windows' scores; different: decisions that are not those "
+           "of the scores\n",
+           plan->dim, plan->window_rows, plan->accounts);
+    printf("%-8s %-22s %10s %10s %12s %12s %9s %6s %10s\n", "windows", "threshold of", "threshold",
+           "median", "with scores", "without", "times", "goal", "different");
+    for (size_t i = 0; i < SIDES_ROWS; i++) {
+        const sides_row *row = &rows[i];
+        printf("%-8s %-22s %10.4g %10.4g %12.0f %12.0f %9.2f %6.1f %4zu/%zu\n", row->windows,
+               row->threshold_of, row->threshold, row->median, row->scores_rows_per_s,
+               row->sides_rows_per_s, row->sides_rows_per_s / row->scores_rows_per_s, SIDES_GOAL,
+               row->different, row->compared);
+    }
+    fflush(stdout);
 }

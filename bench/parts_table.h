@@ -8,6 +8,7 @@
 
 #include "engine_table.h"
 #include "footprint.h"
+#include "sides.h"
 #include "small_eigen.h"
 #include "sweep.h"
 
@@ -21,5 +22,6 @@ void parts_print_sweep(const table_row *shape, const sweep_row *rows, size_t cou
 void parts_print_eigen_head(void);
 void parts_print_eigen_row(const small_eigen *row);
 void parts_print_bytes(const footprint *held, const footprint_shape *shape);
+void parts_print_sides(const sides_row *rows, const sides_plan *plan);
 
 #endif

@@ -49,6 +49,8 @@ static void note(stream *s, engine_status status) {
 static void push(stream *s, engine_batch pushed) {
     engine_batch *batch = &s->flight[s->batches % STREAM_FLIGHTS_MAX];
     *batch = pushed;
+    batch->sides_only = s->sides_only;
+    batch->threshold = s->threshold;
     engine_status status = engine_submit(s->engine, batch);
     if (status == ENGINE_BUSY) {
         note(s, engine_collect(s->engine));

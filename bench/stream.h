@@ -28,7 +28,9 @@ typedef struct {
     size_t next;                             /* step */
     size_t batches;                          /* pushed so far */
     engine_batch flight[STREAM_FLIGHTS_MAX]; /* borrowed by the engine, in turn */
-    engine_status status;                    /* the first that was not ENGINE_OK */
+    bool sides_only; /* of the batches that are pushed; as in engine_batch */
+    double threshold;
+    engine_status status; /* the first that was not ENGINE_OK */
 } stream;
 
 /* Batches that a ring needs: so many that no row is twice in a window, and a memory has its rank;
