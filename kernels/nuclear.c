@@ -197,12 +197,12 @@ static bool norm_of_block(nuclear *s, size_t rows, double *norm) {
     }
     if (rows == 1) {
         *norm = sqrt(dot(x, x, d));
-        return true;
+        return isfinite(*norm);
     }
     if (rows == 2) {
         const double *z = x + s->stride;
         *norm = score_nuclear_of_two(dot(x, x, d), dot(z, z, d), dot(x, z, d));
-        return true;
+        return isfinite(*norm);
     }
     bool tall = rows > d;
     size_t order = tall ? d : rows;
@@ -301,7 +301,7 @@ void nuclear_lengths(nuclear *s, const float *const *rows, size_t n, double *len
     }
     for (size_t j = 0; j < s->columns; j++) {
         double square = length[j] - s->sum[j] * s->sum[j] / (double)n;
-        length[j] = square > 0.0 ? sqrt(square) : 0.0;
+        length[j] = square < 0.0 ? 0.0 : sqrt(square); /* what is no number stays so */
     }
 }
 
