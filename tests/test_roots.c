@@ -212,6 +212,39 @@ static void check_product(product_kind kind) {
     }
 }
 
+/* One sum over all of so long a row is off by 4e-6, sums of parts by no more than of a short one.
+ */
+Test(product, of_long_rows_is_as_good_as_of_short_ones) {
+    enum { DIM = 40000, RANK = 33, ROWS = 5 };
+    hostile_random random = {8};
+    product_shape shape = {DIM, RANK};
+    float *factor = malloc(DIM * RANK * sizeof *factor), *x = malloc(ROWS * DIM * sizeof *x);
+    float *panels = malloc(product_floats(shape) * sizeof *panels), y[ROWS * RANK];
+    for (size_t i = 0; i < DIM * RANK; i++) {
+        factor[i] = (float)hostile_random_normal(&random);
+    }
+    for (size_t i = 0; i < ROWS * DIM; i++) {
+        x[i] = (float)hostile_random_normal(&random);
+    }
+    product_lay_out(shape, factor, panels);
+    for (product_kind kind = PRODUCT_PLAIN; kind <= product_best(); kind++) {
+        double square = 0.0, size = 0.0;
+        product_run(&(product_task){kind, shape, ROWS, DIM, x, panels, y});
+        for (size_t at = 0; at < ROWS * RANK; at++) {
+            double sum = 0.0;
+            for (size_t d = 0; d < DIM; d++) {
+                sum += (double)x[at / RANK * DIM + d] * (double)factor[d * RANK + at % RANK];
+            }
+            square += (sum - (double)y[at]) * (sum - (double)y[at]);
+            size += sum * sum;
+        }
+        cr_assert(sqrt(square / size) < 1e-6, "off by %g", sqrt(square / size));
+    }
+    free(panels);
+    free(x);
+    free(factor);
+}
+
 Test(product, rows_times_a_factor_are_those_of_float64_and_each_row_is_the_same_alone) {
     for (product_kind kind = PRODUCT_PLAIN; kind <= product_best(); kind++) {
         check_product(kind);
