@@ -25,6 +25,10 @@ enum {
     WIDE_MIN = 64
 };
 
+/* Of the norm. A score that is next to nothing may be off by four times as much (engine.h), and the
+ * norm counts twice. */
+#define MISSED_MAX 1e-7
+
 struct nuclear {
     size_t columns;
     size_t stride;     /* of block: columns in whole lanes, zero after the last */
@@ -109,6 +113,18 @@ static void mirror(nuclear *s, size_t order) {
     }
 }
 
+/* By an eigensolver, of the tridiagonal matrix, which is used up. */
+static bool sum_of_each_root(nuclear *s, size_t order, double *norm) {
+    if (LAPACKE_dsterf_work((lapack_int)order, s->diagonal, s->below) != 0) {
+        return false;
+    }
+    *norm = 0.0;
+    for (size_t i = 0; i < order; i++) {
+        *norm += s->diagonal[i] > 0.0 ? sqrt(s->diagonal[i]) : 0.0;
+    }
+    return true;
+}
+
 /* Sum of square roots of the eigenvalues of the matrix in s->gram, which is used up. */
 static bool sum_of_roots(nuclear *s, size_t order, double *norm) {
     if (order > SMALL_MAX) {
@@ -120,7 +136,11 @@ static bool sum_of_roots(nuclear *s, size_t order, double *norm) {
     } else {
         roots_tridiagonal(s->gram, order, s->diagonal, s->below, s->work);
     }
-    *norm = roots_sum(&s->roots, s->diagonal, s->below, order);
+    double missed;
+    *norm = roots_sum(&s->roots, s->diagonal, s->below, order, &missed);
+    if (missed > MISSED_MAX * *norm) {
+        return sum_of_each_root(s, order, norm);
+    }
     return isfinite(*norm);
 }
 
@@ -297,7 +317,7 @@ void nuclear_lengths(nuclear *s, const float *const *rows, size_t n, double *len
     }
     for (size_t j = 0; j < s->columns; j++) {
         double square = length[j] - s->sum[j] * s->sum[j] / (double)n;
-        length[j] = square > 0.0 ? sqrt(square) : 0.0;
+        length[j] = square < 0.0 ? 0.0 : sqrt(square); /* what is no number stays so */
     }
 }
 

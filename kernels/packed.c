@@ -183,7 +183,8 @@ VECTOR_CLONES static void reflect(lanes *a, lanes *v, size_t n, lanes *w, lanes 
     }
     lanes norm = square + pivot * pivot;
     each_root(&norm);
-    choice idle = square<DBL_MIN, positive = pivot> 0.0;
+    choice idle = square < DBL_MIN;
+    choice positive = pivot > 0.0;
     lanes alpha = PICK(positive, -norm, norm);
     alpha = PICK(idle, pivot, alpha);
     v[n - 1] = pivot - alpha;

@@ -8,7 +8,9 @@
  * one order whatever the account does, and a request leaves as many as it has classes; a window's
  * Gram matrices are of several, and a smaller one gets zero rows, whose eigenvalues count for
  * nothing. Lanes know nothing of each other but the largest order, which changes no sum by more
- * than float64 rounding. About 2 n^3 flops each of the largest.
+ * than float64 rounding. About 2 n^3 flops each of the largest. What a sum of roots may miss
+ * (roots.h) is not looked for: of PACKED_COLUMNS_MAX eigenvalues it is below 1e-6 of the root of
+ * the trace, of a window's at most 32 below 5e-7.
  */
 #ifndef ADDER_PACKED_H
 #define ADDER_PACKED_H

@@ -4,8 +4,8 @@
  * BLAS lays out the factor anew in every call, which costs as much as forty rows' products; with a
  * hundred classes a batch seldom has more of one. Here the layout is made when the engine opens:
  * panels of PRODUCT_COLUMNS columns, row by row, so that a few rows at a time are multiplied from
- * registers. Each element of y is one sum in the order of dim, whatever rows it is computed with:
- * batching changes no bit of it. 2 dim rank flops a row.
+ * registers. Each element of y is a sum in the order of dim, part by part, whatever rows it is
+ * computed with: batching changes no bit of it. 2 dim rank flops a row.
  */
 #ifndef ADDER_PRODUCT_H
 #define ADDER_PRODUCT_H

@@ -71,7 +71,7 @@ typedef struct {
 
 /* ADD's score of scratch->row[0..n-1], sum_c (n_c / n) d2_c, and what else is in a total. The rows
  * of a class are taken from old to new, so a window's score does not depend on where its rows lie.
- * False: LAPACK failed. */
+ * False: LAPACK failed, or a norm is no finite number. */
 bool window_score(window_scratch *scratch, size_t n, const window_reference *reference,
                   score_total *total);
 

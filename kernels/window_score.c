@@ -234,7 +234,7 @@ static bool bound_by_lengths(window_scratch *scratch, window_class *c) {
     for (size_t level = 0; level < WINDOW_LEVELS; level++) {
         c->tail[level] = sum_of(length, (size_t)WINDOW_COLUMNS_MIN << level, scratch->rank);
     }
-    return true;
+    return isfinite(c->high); /* a distance to what is no number is 0 (score.h) */
 }
 
 /* Whether a scatter matrix of so many columns is at most half as dear as the smaller side of all:

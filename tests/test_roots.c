@@ -1,6 +1,6 @@
 /*
- * test_roots.c - sums of square roots of eigenvalues, and products of rows with a factor laid out
- * in panels, against float64.
+ * test_roots.c - sums of square roots of eigenvalues, nuclear norms, and products of rows with a
+ * factor laid out in panels, against float64.
  */
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <lapacke.h>
 
 #include "hostile.h"
+#include "nuclear.h"
 #include "product.h"
 #include "roots.h"
 
@@ -50,11 +51,11 @@ static double by_lapack(const double *gram, size_t order) {
 }
 
 static double by_roots(double *gram, size_t order) {
-    double diagonal[ORDER_MAX], below[ORDER_MAX], work[ORDER_MAX];
+    double diagonal[ORDER_MAX], below[ORDER_MAX], work[ORDER_MAX], missed;
     roots roots;
     roots_init(&roots);
     roots_tridiagonal(gram, order, diagonal, below, work);
-    return roots_sum(&roots, diagonal, below, order);
+    return roots_sum(&roots, diagonal, below, order, &missed);
 }
 
 /* 7e-8 of the root of the trace is what eigenvalues that are zero but for rounding may count for,
@@ -118,6 +119,56 @@ Test(roots, of_nothing_is_nothing_and_of_no_number_is_none) {
     cr_assert(!isfinite(by_roots(infinite, 2)));
 }
 
+enum { ROWS_MAX = 240, RANK_MAX = 200 };
+
+/* Singular values of the n rows of d floats less their mean, added up. */
+static double by_svd(const float *y, size_t n, size_t d) {
+    static double centred[ROWS_MAX * RANK_MAX];
+    double value[RANK_MAX], super[RANK_MAX], sum = 0.0;
+    for (size_t j = 0; j < d; j++) {
+        double mean = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            mean += (double)y[i * d + j] / (double)n;
+        }
+        for (size_t i = 0; i < n; i++) {
+            centred[i * d + j] = (double)y[i * d + j] - mean;
+        }
+    }
+    cr_assert(LAPACKE_dgesvd(LAPACK_ROW_MAJOR, 'N', 'N', (lapack_int)n, (lapack_int)d, centred,
+                             (lapack_int)d, value, NULL, 1, NULL, 1, super) == 0);
+    for (size_t i = 0; i < (n < d ? n : d); i++) {
+        sum += value[i];
+    }
+    return sum;
+}
+
+/* Columns of these lengths beside one of 1: squared they are around 5e-15 of the trace, where the
+ * quadrature's nodes end, and as many as these together would lack 4e-6 of the norm. As a share of
+ * the norm a score that is next to nothing leaves room for 2e-7 (engine.h). */
+Test(nuclear, columns_1e7_times_as_short_as_the_first_count_in_full) {
+    static const double lengths[] = {1e-6, 3e-7, 1e-7, 5e-8, 3e-8, 2e-8};
+    static const size_t shapes[][2] = {{64, 64}, {150, RANK_MAX}, {ROWS_MAX, RANK_MAX}};
+    static float y[ROWS_MAX * RANK_MAX];
+    hostile_random random = {7};
+    double worst = 0.0;
+    for (size_t k = 0; k < 18; k++) {
+        size_t n = shapes[k / 6][0], d = shapes[k / 6][1];
+        double length = lengths[k % 6], norm;
+        const float *rows[ROWS_MAX];
+        for (size_t i = 0; i < n * d; i++) {
+            y[i] = (float)((i % d == 0 ? 1.0 : length) * hostile_random_normal(&random));
+            rows[i / d] = y + i / d * d;
+        }
+        nuclear *scratch = nuclear_open(n, d);
+        cr_assert(scratch != NULL && nuclear_of_centred(scratch, rows, n, &norm));
+        nuclear_close(scratch);
+        double error = fabs(norm / by_svd(y, n, d) - 1.0);
+        cr_assert(error <= 2e-7, "%zu x %zu, others %g: off by %g", n, d, length, error);
+        worst = fmax(worst, error);
+    }
+    printf("norms with short columns: largest relative difference %.2e\n", worst);
+}
+
 /* Every number of rows to past the widest kernel, ranks around a panel's edge. A float32 sum of dim
  * products is off by at most dim roundings of the sum of their magnitudes; 4 sqrt(dim) of them is
  * four standard deviations. */
@@ -159,6 +210,39 @@ static void check_product(product_kind kind) {
         }
         free(panels);
     }
+}
+
+/* One sum over all of so long a row is off by 4e-6, sums of parts by no more than of a short one.
+ */
+Test(product, of_long_rows_is_as_good_as_of_short_ones) {
+    enum { DIM = 40000, RANK = 33, ROWS = 5 };
+    hostile_random random = {8};
+    product_shape shape = {DIM, RANK};
+    float *factor = malloc(DIM * RANK * sizeof *factor), *x = malloc(ROWS * DIM * sizeof *x);
+    float *panels = malloc(product_floats(shape) * sizeof *panels), y[ROWS * RANK];
+    for (size_t i = 0; i < DIM * RANK; i++) {
+        factor[i] = (float)hostile_random_normal(&random);
+    }
+    for (size_t i = 0; i < ROWS * DIM; i++) {
+        x[i] = (float)hostile_random_normal(&random);
+    }
+    product_lay_out(shape, factor, panels);
+    for (product_kind kind = PRODUCT_PLAIN; kind <= product_best(); kind++) {
+        double square = 0.0, size = 0.0;
+        product_run(&(product_task){kind, shape, ROWS, DIM, x, panels, y});
+        for (size_t at = 0; at < ROWS * RANK; at++) {
+            double sum = 0.0;
+            for (size_t d = 0; d < DIM; d++) {
+                sum += (double)x[at / RANK * DIM + d] * (double)factor[d * RANK + at % RANK];
+            }
+            square += (sum - (double)y[at]) * (sum - (double)y[at]);
+            size += sum * sum;
+        }
+        cr_assert(sqrt(square / size) < 1e-6, "off by %g", sqrt(square / size));
+    }
+    free(panels);
+    free(x);
+    free(factor);
 }
 
 Test(product, rows_times_a_factor_are_those_of_float64_and_each_row_is_the_same_alone) {

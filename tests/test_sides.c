@@ -11,6 +11,7 @@
 
 #include "fixture.h"
 #include "hostile.h"
+#include "window.h"
 
 /* What two ways of computing one score may differ by, over the parts it is the difference of. */
 static const double rounding = 2e-6;
@@ -149,4 +150,29 @@ ENGINE_TEST(a_threshold_that_is_no_number_is_refused) {
     }
     engine_close(engine);
     reference_close(reference);
+}
+
+/* A factor near the end of float32 makes such rows. Their distance must not pass for none. */
+Test(window, with_a_row_beyond_float32_has_neither_score_nor_side) {
+    enum { ROWS = 100 };
+    static const size_t lengths[] = {2, 3, 4, 63, 64, ROWS};
+    static const float values[] = {INFINITY, NAN};
+    const double trace = 1.0;
+    const window_reference reference = {.trace = &trace};
+    float y[ROWS];
+    for (size_t k = 0; k < 6; k++) {
+        for (size_t which = 0; which < 2 * lengths[k]; which++) {
+            window_scratch scratch = {0};
+            score_total total;
+            cr_assert(window_scratch_open(&scratch, ROWS, 1));
+            for (size_t i = 0; i < lengths[k]; i++) {
+                y[i] = i == which / 2 ? values[which % 2] : (float)(i % 7);
+                scratch.row[i] = (window_row){.s = 1.0f, .y = y + i};
+            }
+            cr_assert(!window_score(&scratch, lengths[k], &reference, &total));
+            cr_assert(!window_side(&scratch, lengths[k], &reference, 0.5, &total),
+                      "row %zu of %zu: score %g", which / 2, lengths[k], total.score);
+            window_scratch_close(&scratch);
+        }
+    }
 }
