@@ -133,7 +133,7 @@ typedef struct {
     float *alignments;
     /* Set where all that is wanted of a window is whether its score is above the threshold, which
      * is finite. The answer is that of the score; but result.score may be a bound on the same side:
-     * at least that above the threshold, at most that below. There is no excess then. */
+     * at least that above the threshold, at most that below. The excess says nothing then. */
     bool sides_only;
     double threshold;
 } engine_batch;

@@ -2,7 +2,9 @@
  * engine_cpu.c - the CPU engine: the order in which a batch is worked off, and nothing else.
  *
  *     project all rows (by class) -> score every observation's window (by observation)
- *       -> reserve memory blocks (one thread, row order) -> rings and memories (by slot)
+ *       -> reserve memory blocks (one thread, row order)
+ *       -> of every slot its next observation, a wave: rings and memories (by slot), the blocks
+ *          added to (eight at a time), scores of memories (by slot); until none is left
  */
 #include "engine_ops.h"
 
