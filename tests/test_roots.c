@@ -58,8 +58,9 @@ static double by_roots(double *gram, size_t order) {
     return roots_sum(&roots, diagonal, below, order, &missed);
 }
 
-/* 7e-8 of the root of the trace is what eigenvalues that are zero but for rounding may count for,
- * each (roots.h); of n of them the sum itself is sqrt(n) as large at least where they are many. */
+/* An eigenvalue near the nodes' end is counted short by up to 1.5e-8 of the root of the trace
+ * (roots.h), and what rounding makes of zero is worth about as much; few matrices have more than a
+ * few of the former, and the latter are of either sign. */
 Test(roots, sums_are_those_of_lapack_for_every_order_to_64) {
     hostile_random random = {5};
     double worst = 0.0;
