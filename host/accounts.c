@@ -1,51 +1,42 @@
 /*
- * accounts.c - uthash over an array of places, and a list through them in the order of use.
+ * accounts.c - a fixed hash table of chains, and a list through the held places in the order of
+ * use. Nothing is allocated after accounts_open.
  */
 #include "accounts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
 
-/* A failed allocation inside the table must not end the daemon. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
-enum { KEY_BYTES_MAX = ACCOUNTS_NAME_BYTES_MAX + 1 };
-
 typedef struct {
-    char key[KEY_BYTES_MAX];
+    uint32_t next;         /* of the chain of its bucket; of a vacant place, the next vacant one */
     uint32_t older, newer; /* order of use; ACCOUNTS_NONE at the ends */
-    UT_hash_handle hh;
+    uint8_t length;
+    bool is_group;
+    char bytes[ACCOUNTS_NAME_BYTES_MAX];
 } place;
+static_assert(ACCOUNTS_NAME_BYTES_MAX <= UINT8_MAX, "a length fits");
 
 struct accounts {
-    place *place; /* [places] */
-    size_t places;
-    place *table;
+    place *place;   /* [places] */
+    uint32_t *hash; /* [places] first place of a chain: as many buckets as places */
+    size_t places, held;
+    uint32_t vacant;         /* first of the places that are not held */
     uint32_t oldest, newest; /* held places */
-    uint32_t *vacant;        /* stack of places that are not held */
-    size_t vacancies;
     uint64_t evicted;
     unsigned char key[crypto_shorthash_KEYBYTES];
 };
 
-/* The name with what it names before it, and its hash. */
-typedef struct {
-    char bytes[KEY_BYTES_MAX];
-    size_t length;
-    unsigned hash;
-} table_key;
-
-static table_key key_of(const accounts *a, accounts_name name) {
-    table_key key = {.length = name.length + 1};
+/* The bucket of a name, hashed with what it names before it. */
+static uint32_t *bucket_of(const accounts *a, const char *bytes, size_t length, bool is_group) {
+    unsigned char text[1 + ACCOUNTS_NAME_BYTES_MAX] = {is_group};
     uint64_t hash;
-    key.bytes[0] = name.is_group ? 'g' : 'a';
-    memcpy(key.bytes + 1, name.bytes, name.length);
-    crypto_shorthash((unsigned char *)&hash, (const unsigned char *)key.bytes, key.length, a->key);
-    key.hash = (unsigned)(hash ^ (hash >> 32));
-    return key;
+    memcpy(text + 1, bytes, length);
+    crypto_shorthash((unsigned char *)&hash, text, 1 + length, a->key);
+    /* Of the top 32 bits the share that the buckets are of 2^32: their number is any. */
+    return &a->hash[(hash >> 32) * a->places >> 32];
 }
 
 accounts *accounts_open(size_t places) {
@@ -55,14 +46,16 @@ accounts *accounts_open(size_t places) {
     }
     a->places = places;
     a->place = calloc(places, sizeof *a->place);
-    a->vacant = calloc(places, sizeof *a->vacant);
-    if (a->place == NULL || a->vacant == NULL) {
+    a->hash = calloc(places, sizeof *a->hash);
+    if (a->place == NULL || a->hash == NULL) {
         accounts_close(a);
         return NULL;
     }
-    a->oldest = a->newest = ACCOUNTS_NONE;
+    memset(a->hash, 0xff, places * sizeof *a->hash);
+    a->oldest = a->newest = a->vacant = ACCOUNTS_NONE;
     for (size_t i = places; i-- > 0;) {
-        a->vacant[a->vacancies++] = (uint32_t)i; /* slot 0 is handed out first */
+        a->place[i].next = a->vacant;
+        a->vacant = (uint32_t)i; /* slot 0 is handed out first */
     }
     crypto_shorthash_keygen(a->key);
     return a;
@@ -72,11 +65,12 @@ void accounts_close(accounts *a) {
     if (a == NULL) {
         return;
     }
-    HASH_CLEAR(hh, a->table);
-    free(a->vacant);
+    free(a->hash);
     free(a->place);
     free(a);
 }
+
+/* ---- the order of use ---- */
 
 static void use_unlink(accounts *a, uint32_t slot) {
     place *p = &a->place[slot];
@@ -92,46 +86,65 @@ static void use_newest(accounts *a, uint32_t slot) {
     a->newest = slot;
 }
 
-static place *find(const accounts *a, const table_key *key) {
-    place *found;
-    HASH_FIND_BYHASHVALUE(hh, a->table, key->bytes, key->length, key->hash, found);
-    return found;
+/* ---- who holds which place ---- */
+
+static bool has_name(const place *p, accounts_name name) {
+    return p->length == name.length && p->is_group == name.is_group &&
+           memcmp(p->bytes, name.bytes, name.length) == 0;
+}
+
+static uint32_t find_in(const accounts *a, const uint32_t *bucket, accounts_name name) {
+    uint32_t slot = *bucket;
+    while (slot != ACCOUNTS_NONE && !has_name(&a->place[slot], name)) {
+        slot = a->place[slot].next;
+    }
+    return slot;
 }
 
 static void vacate(accounts *a, uint32_t slot) {
     place *p = &a->place[slot];
-    HASH_DELETE(hh, a->table, p);
+    uint32_t *link = bucket_of(a, p->bytes, p->length, p->is_group);
+    while (*link != slot) {
+        link = &a->place[*link].next;
+    }
+    *link = p->next;
     use_unlink(a, slot);
-    a->vacant[a->vacancies++] = slot;
+    p->next = a->vacant;
+    a->vacant = slot;
+    a->held--;
+}
+
+/* Needs a vacant place. */
+static uint32_t occupy(accounts *a, uint32_t *bucket, accounts_name name) {
+    uint32_t slot = a->vacant;
+    place *p = &a->place[slot];
+    a->vacant = p->next;
+    p->next = *bucket;
+    *bucket = slot;
+    p->length = (uint8_t)name.length;
+    p->is_group = name.is_group;
+    memcpy(p->bytes, name.bytes, name.length);
+    a->held++;
+    return slot;
 }
 
 uint32_t accounts_find(const accounts *a, accounts_name name) {
-    table_key key = key_of(a, name);
-    const place *p = find(a, &key);
-    return p == NULL ? ACCOUNTS_NONE : (uint32_t)(p - a->place);
+    return find_in(a, bucket_of(a, name.bytes, name.length, name.is_group), name);
 }
 
 uint32_t accounts_touch(accounts *a, accounts_name name, bool *fresh) {
-    table_key key = key_of(a, name);
-    place *p = find(a, &key);
-    *fresh = p == NULL;
-    if (p != NULL) {
-        use_unlink(a, (uint32_t)(p - a->place));
-        use_newest(a, (uint32_t)(p - a->place));
-        return (uint32_t)(p - a->place);
+    uint32_t *bucket = bucket_of(a, name.bytes, name.length, name.is_group);
+    uint32_t slot = find_in(a, bucket, name);
+    *fresh = slot == ACCOUNTS_NONE;
+    if (!*fresh) {
+        use_unlink(a, slot);
+    } else {
+        if (a->vacant == ACCOUNTS_NONE) {
+            vacate(a, a->oldest);
+            a->evicted++;
+        }
+        slot = occupy(a, bucket, name);
     }
-    if (a->vacancies == 0) {
-        vacate(a, a->oldest);
-        a->evicted++;
-    }
-    uint32_t slot = a->vacant[a->vacancies - 1];
-    p = &a->place[slot];
-    memcpy(p->key, key.bytes, key.length);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, a->table, p->key, key.length, key.hash, p);
-    if (p->hh.tbl == NULL) {
-        return ACCOUNTS_NONE;
-    }
-    a->vacancies--;
     use_newest(a, slot);
     return slot;
 }
@@ -145,13 +158,25 @@ uint32_t accounts_remove(accounts *a, accounts_name name) {
 }
 
 size_t accounts_held(const accounts *a) {
-    return a->places - a->vacancies;
+    return a->held;
 }
 
 uint64_t accounts_evicted(const accounts *a) {
     return a->evicted;
 }
 
+size_t accounts_longest_chain(const accounts *a) {
+    size_t longest = 0;
+    for (size_t i = 0; i < a->places; i++) {
+        size_t length = 0;
+        for (uint32_t slot = a->hash[i]; slot != ACCOUNTS_NONE; slot = a->place[slot].next) {
+            length++;
+        }
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
 size_t accounts_bytes_each(void) {
-    return sizeof(place) + sizeof(uint32_t) + 2 * sizeof(UT_hash_bucket);
+    return sizeof(place) + sizeof(uint32_t);
 }

@@ -3,7 +3,7 @@
  *
  * Names come from outside, so the hash is keyed (SipHash with a random key): nobody can make names
  * collide. When all places are taken, the account that was asked about least recently goes.
- * Threads: one at a time.
+ * Nothing is allocated after accounts_open. Threads: one at a time.
  */
 #ifndef ADDER_ACCOUNTS_H
 #define ADDER_ACCOUNTS_H
@@ -31,16 +31,16 @@ void accounts_close(accounts *accounts); /* NULL is allowed */
 uint32_t accounts_find(const accounts *accounts, accounts_name name);
 /* The account's slot, which it gets now if it had none; it becomes the last to go. *fresh says that
  * the slot is new to this account: what an earlier one left in it must be forgotten. The last
- * `places` distinct accounts touched are all still held. ACCOUNTS_NONE: no memory for the table. */
+ * `places` distinct accounts touched are all still held. Never ACCOUNTS_NONE. */
 uint32_t accounts_touch(accounts *accounts, accounts_name name, bool *fresh);
 /* Gives a place back; the slot it had, or ACCOUNTS_NONE. */
 uint32_t accounts_remove(accounts *accounts, accounts_name name);
 
 size_t accounts_held(const accounts *accounts);
 uint64_t accounts_evicted(const accounts *accounts); /* since opening */
-/* Bytes that a held place takes: itself, its vacancy, and two buckets of the table, which doubles
- * them where one holds more than ten names (1.3 a name at the most, measured to 4 million names).
- */
+/* The most steps that a find can take; visits the whole table. */
+size_t accounts_longest_chain(const accounts *accounts);
+/* Bytes of a place and its bucket. */
 size_t accounts_bytes_each(void);
 
 #endif

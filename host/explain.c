@@ -52,15 +52,14 @@ static bool explain_window(const explain_source *source, uint32_t slot, wire_exp
 }
 
 static void add_history(const verdict_record *record, wire_explanation *e) {
-    uint64_t held =
-        record->entered < WIRE_EXPLAIN_HISTORY_MAX ? record->entered : WIRE_EXPLAIN_HISTORY_MAX;
-    for (uint64_t i = record->entered - held; i < record->entered; i++) {
-        const verdict_entry *entry = &record->history[i % WIRE_EXPLAIN_HISTORY_MAX];
-        e->history[e->windows++] = (wire_explained_window){.query = entry->query,
-                                                           .score = (double)entry->score,
-                                                           .excess = (double)entry->excess,
-                                                           .evidence = (double)entry->evidence,
-                                                           .verdict = entry->verdict};
+    verdict_entry entry[VERDICT_HISTORY];
+    e->windows = verdicts_history(record, entry);
+    for (size_t i = 0; i < e->windows; i++) {
+        e->history[i] = (wire_explained_window){.query = entry[i].query,
+                                                .score = (double)entry[i].score,
+                                                .excess = (double)entry[i].excess,
+                                                .evidence = (double)entry[i].evidence,
+                                                .verdict = (uint8_t)entry[i].verdict};
     }
 }
 

@@ -3,7 +3,16 @@
  */
 #include "verdict.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+static_assert((int)VERDICT_HISTORY <= (int)WIRE_EXPLAIN_HISTORY_MAX, "an explanation has room");
+static_assert(sizeof(verdict_kept) == 12, "of every window of every account");
+
+enum { QUERY_BITS = 30, BFLOAT16_NAN = 0x7fc0 };
+#define QUERY_MASK (((uint64_t)1 << QUERY_BITS) - 1)
 
 struct verdicts {
     verdict_options options;
@@ -37,6 +46,68 @@ void verdicts_forget(verdicts *v, uint32_t slot) {
     v->record[slot] = (verdict_record){0};
 }
 
+/* ---- the history ---- */
+
+static uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* The nearest bfloat16, of two the even one. */
+static uint16_t nearest(float value) {
+    uint32_t bits = bits_of(value);
+    return isnan(value) ? BFLOAT16_NAN : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* The least bfloat16 that is not below a value of at least 0. */
+static uint16_t upward(float value) {
+    return isnan(value) ? BFLOAT16_NAN : (uint16_t)((bits_of(value) + 0xffff) >> 16);
+}
+
+static float widened(uint16_t brain) {
+    uint32_t bits = (uint32_t)brain << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static verdict_kept *last_kept(verdict_record *r) {
+    return &r->history[(r->entered - 1) % VERDICT_HISTORY];
+}
+
+static uint64_t query_of(const verdict_record *r, const verdict_kept *kept) {
+    return r->queries - ((r->queries - kept->query) & QUERY_MASK);
+}
+
+static uint64_t queries_since_entry(verdict_record *r) {
+    return r->entered == 0 ? r->queries : r->queries - query_of(r, last_kept(r));
+}
+
+static void enter(verdict_record *r, const verdict_entry *entry) {
+    r->entered++;
+    *last_kept(r) = (verdict_kept){.query = entry->query & QUERY_MASK,
+                                   .verdict = (uint32_t)entry->verdict & 3u,
+                                   .score = entry->score,
+                                   .excess = nearest(entry->excess),
+                                   .evidence = upward(entry->evidence)};
+}
+
+size_t verdicts_history(const verdict_record *r, verdict_entry entry[VERDICT_HISTORY]) {
+    size_t held = r->entered < VERDICT_HISTORY ? (size_t)r->entered : VERDICT_HISTORY;
+    for (size_t i = 0; i < held; i++) {
+        const verdict_kept *kept = &r->history[(r->entered - held + i) % VERDICT_HISTORY];
+        entry[i] = (verdict_entry){.query = query_of(r, kept),
+                                   .score = kept->score,
+                                   .excess = widened(kept->excess),
+                                   .evidence = widened(kept->evidence),
+                                   .verdict = (wire_verdict)kept->verdict};
+    }
+    return held;
+}
+
+/* ---- the verdict ---- */
+
 static void flag(verdict_record *r, bool by_rows) {
     r->reason = by_rows ? WIRE_BY_ROWS : WIRE_BY_WINDOW;
     r->verdict = WIRE_FLAGGED;
@@ -68,14 +139,12 @@ const verdict_record *verdicts_observe(verdicts *v, uint32_t slot,
     r->queries += observation->rows;
     r->memory_score = (float)scores.memory;
     judge(v, r, observation->rows);
-    if (r->queries - r->entered_at >= v->options.window_rows || r->verdict != before) {
-        r->history[r->entered++ % WIRE_EXPLAIN_HISTORY_MAX] =
-            (verdict_entry){.query = r->queries,
-                            .score = (float)scores.window,
-                            .excess = (float)observation->excess,
-                            .evidence = (float)verdicts_level(v, r),
-                            .verdict = (uint8_t)r->verdict};
-        r->entered_at = r->queries;
+    if (queries_since_entry(r) >= v->options.window_rows || r->verdict != before) {
+        enter(r, &(verdict_entry){.query = r->queries,
+                                  .score = (float)scores.window,
+                                  .excess = (float)observation->excess,
+                                  .evidence = (float)verdicts_level(v, r),
+                                  .verdict = r->verdict});
     }
     return r;
 }

@@ -19,7 +19,10 @@
 #include "evidence.h"
 #include "wire.h"
 
-enum { VERDICT_RELEASE_DEFAULT = 1000 };
+enum {
+    VERDICT_RELEASE_DEFAULT = 1000,
+    VERDICT_HISTORY = 16, /* entries of a history, at most what an explanation has room for */
+};
 
 typedef struct {
     const evidence_rules *rules; /* borrowed */
@@ -28,27 +31,38 @@ typedef struct {
     size_t release_after; /* queries; 0: never */
 } verdict_options;
 
-/* An entry of a history. */
+/* An entry of a history. Excess and evidence are kept as bfloat16, whose range is that of a float:
+ * the excess is the nearest, off by at most 0.4 % of itself, and the evidence is rounded up, by
+ * less than 0.8 %, so that what is above 1 stays above 1 and what is not does not get there. */
 typedef struct {
     uint64_t query; /* the account's query that it ended with, from 1 */
     float score;
     float excess;
     float evidence;
-    uint8_t verdict; /* wire_verdict */
+    wire_verdict verdict;
 } verdict_entry;
+
+/* As it is kept. Of the query its last 30 bits; the rest is that of the account's queries, since an
+ * entry is among the last 2^30: there is one for every window. */
+typedef struct {
+    uint32_t query : 30;
+    uint32_t verdict : 2;
+    float score;
+    uint16_t excess, evidence;
+} verdict_kept;
 
 typedef struct {
     evidence evidence;
+    float memory_score;   /* as of the last observation */
     wire_verdict verdict; /* undecided: as many queries could not have flagged it */
     wire_reason reason;   /* of the present flag */
     uint64_t queries;
     uint64_t first_flagged_at; /* query, from 1; 0: never */
     uint64_t flagged_at;       /* of the present flag; 0: none */
     uint64_t clean_run;        /* queries since its evidence was last above a limit */
-    float memory_score;        /* as of the last observation */
     uint64_t entered;          /* entries ever; the last ones are in the ring */
-    uint64_t entered_at;       /* query of the last entry */
-    verdict_entry history[WIRE_EXPLAIN_HISTORY_MAX]; /* ring */
+
+    verdict_kept history[VERDICT_HISTORY]; /* ring */
 } verdict_record;
 
 typedef struct verdicts verdicts;
@@ -66,6 +80,8 @@ const verdict_record *verdicts_observe(verdicts *verdicts, uint32_t slot,
                                        const evidence_observation *observation,
                                        verdict_scores scores);
 const verdict_record *verdicts_find(const verdicts *verdicts, uint32_t slot);
+/* The last entries, the oldest first; how many. */
+size_t verdicts_history(const verdict_record *record, verdict_entry entry[VERDICT_HISTORY]);
 /* Above 1: above a limit. */
 double verdicts_level(const verdicts *verdicts, const verdict_record *record);
 size_t verdicts_bytes_each(void); /* of a slot, its history included */

@@ -16,8 +16,8 @@ typedef struct {
 
 struct blocks {
     block *block;   /* [count] */
-    uint32_t *hash; /* [1 << hash_bits] first block of a chain */
-    unsigned hash_bits;
+    uint32_t *hash; /* [count] first block of a chain: as many buckets as blocks */
+    size_t count;
     uint32_t *slot_first; /* [slots] */
     uint32_t oldest, newest;
     size_t unheld;
@@ -25,9 +25,9 @@ struct blocks {
 
 static uint32_t *bucket_of(const blocks *b, uint32_t slot, uint32_t class_index) {
     /* Both numbers are our own, not a peer's, so multiplicative hashing will do; of the product
-     * only the top bits depend on both. */
+     * only the top bits depend on both. The bucket is to the count as they are to 2^32. */
     uint64_t product = ((uint64_t)slot << 32 | class_index) * 0x9e3779b97f4a7c15u;
-    return &b->hash[product >> (64 - b->hash_bits)];
+    return &b->hash[(product >> 32) * b->count >> 32];
 }
 
 /* ---- the order of use ---- */
@@ -61,19 +61,15 @@ blocks *blocks_open(size_t count, size_t slots) {
     if (b == NULL) {
         return NULL;
     }
-    b->hash_bits = 1;
-    while ((size_t)1 << b->hash_bits < count) {
-        b->hash_bits++;
-    }
-    size_t buckets = (size_t)1 << b->hash_bits;
+    b->count = count;
     b->block = calloc(count, sizeof *b->block);
-    b->hash = calloc(buckets, sizeof *b->hash);
+    b->hash = calloc(count, sizeof *b->hash);
     b->slot_first = calloc(slots, sizeof *b->slot_first);
     if (!b->block || !b->hash || !b->slot_first) {
         blocks_close(b);
         return NULL;
     }
-    memset(b->hash, 0xff, buckets * sizeof *b->hash);
+    memset(b->hash, 0xff, count * sizeof *b->hash);
     memset(b->slot_first, 0xff, slots * sizeof *b->slot_first);
     b->oldest = b->newest = BLOCKS_NONE;
     for (size_t i = 0; i < count; i++) {
@@ -200,7 +196,7 @@ size_t blocks_free(const blocks *b) {
 
 size_t blocks_longest_chain(const blocks *b) {
     size_t longest = 0;
-    for (size_t i = 0; i < (size_t)1 << b->hash_bits; i++) {
+    for (size_t i = 0; i < b->count; i++) {
         size_t length = 0;
         for (uint32_t at = b->hash[i]; at != BLOCKS_NONE; at = b->block[at].hash_next) {
             length++;

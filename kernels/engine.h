@@ -178,8 +178,9 @@ engine_status engine_export(engine *engine, uint32_t slot, void *bytes, size_t c
                             size_t *used);
 /* Adds exported bytes to a slot: the memories merge as if their rows had been gathered in one (no
  * forgetting between them), the exported window's rows follow the slot's own. Into an empty slot
- * this restores exactly. Bytes of another shape (dim, rank, W, q, classes) or torn ones are refused
- * with ENGINE_BAD_ARGUMENT; so is a merge with no free block. */
+ * this restores exactly; of a class that got none of the last 2^31 rows, what it weighs now. Bytes
+ * of another shape (dim, rank, W, q, classes) or torn ones are refused with ENGINE_BAD_ARGUMENT; so
+ * is a merge with no free block. */
 engine_status engine_import(engine *engine, uint32_t slot, const void *bytes, size_t used);
 
 /* What one class has to do with a window's score. */

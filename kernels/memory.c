@@ -5,6 +5,7 @@
 #include "memory.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +22,26 @@ enum {
     ROW_FLOATS = 1 + ENGINE_MEMORY_RANK_MAX + LANES
 };
 
+/* In place of a d2, which is never below 0. */
+#define D2_STALE (-1.0f)
+#define D2_CLAIMED (-2.0f) /* stale, and somebody is going to look at it */
+
+/* n and s are of double precision: in float32 n would stay at 2^24 while s grew, and what an engine
+ * with another precision had exported would not go on bit for bit. */
 typedef struct {
-    uint64_t tick; /* the account's row count when last decayed */
-    double n;      /* weight of the rows, at `tick` */
-    double s;      /* weighted sum of s, at `tick` */
-    double d2;     /* of these accumulators; decay does not change it */
-    bool d2_stale;
-    bool claimed; /* by somebody who is going to look at it */
+    double n; /* weight of the rows, at `tick` */
+    double s; /* weighted sum of s, at `tick` */
+    float d2; /* of these accumulators; decay does not change it */
+    /* The account's row count, modulo 2^32, when last decayed. An age is a difference of two such
+     * counts, right below 2^32 rows: no block gets so old, see settle_old. */
+    uint32_t tick;
 } sums;
+static_assert(sizeof(sums) == 24, "of every class of every account");
+
+/* A block that gets no row for so many is decayed to the present between its account's rows. */
+#define AGE_MAX ((uint64_t)1 << 31)
+/* Multiples of so many rows are when it is looked for such blocks; a batch has far fewer. */
+#define AGE_CHECK_ROWS ((uint64_t)1 << 30)
 
 struct memory {
     memory_options options;
@@ -76,7 +89,7 @@ uint32_t memory_reserve(memory *m, uint32_t slot, uint32_t class_index) {
     bool fresh;
     uint32_t index = blocks_reserve(m->blocks, slot, class_index, &fresh);
     if (fresh) {
-        m->sums[index] = (sums){.tick = m->slot_tick[slot]};
+        m->sums[index] = (sums){.tick = (uint32_t)m->slot_tick[slot]};
         memset(factor_of(m, index), 0, m->triangle * sizeof(float));
     }
     return index;
@@ -91,6 +104,36 @@ void memory_forget(memory *m, uint32_t slot) {
 
 static double decay(const memory *m, uint64_t rows) {
     return score_decay(m->options.half_life_rows, rows);
+}
+
+static uint32_t age_at(const sums *b, uint64_t tick) {
+    return (uint32_t)tick - b->tick;
+}
+
+static void fade(memory *m, uint32_t index, double keep) {
+    float *r = factor_of(m, index);
+    float root = (float)sqrt(keep);
+    for (size_t j = 0; j < m->triangle; j++) {
+        r[j] *= root;
+    }
+    m->sums[index].n *= keep;
+    m->sums[index].s *= keep;
+}
+
+/* Decays a block to its account's present. */
+static void settle(memory *m, uint32_t index, uint64_t tick) {
+    fade(m, index, decay(m, age_at(&m->sums[index], tick)));
+    m->sums[index].tick = (uint32_t)tick;
+}
+
+/* Before a count of rows could be taken for 2^32 fewer. */
+static void settle_old(memory *m, uint32_t slot) {
+    for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
+         i = blocks_next(m->blocks, i)) {
+        if (age_at(&m->sums[i], m->slot_tick[slot]) >= AGE_MAX) {
+            settle(m, i, m->slot_tick[slot]);
+        }
+    }
 }
 
 /* A row on its way into a triangle: R <- factor of keep^2 R^T R + v v^T; v is used up. */
@@ -165,7 +208,7 @@ static bool holds(const side_by_side *all, uint32_t block) {
 
 static void put_beside(memory *m, side_by_side *all, const memory_row *row, uint64_t tick) {
     sums *b = &m->sums[row->block];
-    double keep = decay(m, tick - b->tick);
+    double keep = decay(m, age_at(b, tick));
     float *v = all->v[all->count];
     v[0] = 1.0f;
     memcpy(v + 1, row->y, m->options.rank * sizeof *v);
@@ -174,8 +217,8 @@ static void put_beside(memory *m, side_by_side *all, const memory_row *row, uint
     all->block[all->count++] = row->block;
     b->n = b->n * keep + 1.0;
     b->s = b->s * keep + (double)row->s;
-    b->tick = tick;
-    b->d2_stale = true;
+    b->tick = (uint32_t)tick;
+    b->d2 = D2_STALE;
 }
 
 /* At most 64 rows, bits of `left`: of each class the first that is left, then the next, ... */
@@ -200,7 +243,11 @@ void memory_add(memory *m, uint32_t slot, const memory_row *rows, size_t count) 
         add_some(m, rows + done, UINT64_MAX >> (ROWS_AT_ONCE - some),
                  m->slot_tick[slot] + done + 1);
     }
-    m->slot_tick[slot] += count;
+    uint64_t before = m->slot_tick[slot];
+    m->slot_tick[slot] = before + count;
+    if (before / AGE_CHECK_ROWS != (before + count) / AGE_CHECK_ROWS) {
+        settle_old(m, slot);
+    }
 }
 
 /* ---- looking ---- */
@@ -242,8 +289,8 @@ void memory_scratch_close(memory_scratch *scratch) {
 
 bool memory_claim(memory *m, uint32_t index) {
     sums *b = &m->sums[index];
-    bool claimed = b->d2_stale && !b->claimed;
-    b->claimed = b->claimed || claimed;
+    bool claimed = b->d2 == D2_STALE;
+    b->d2 = claimed ? D2_CLAIMED : b->d2;
     return claimed;
 }
 
@@ -266,7 +313,7 @@ bool memory_look(memory *m, const uint32_t *block, size_t count, memory_scratch 
         /* The first row of R is sqrt(n) [1, mean y]; the triangle below it is the centred
          * scatter's. */
         triangle[i] = factor_of(m, block[i]) + m->options.rank + 1;
-        m->sums[block[i]].claimed = false;
+        m->sums[block[i]].d2 = D2_STALE;
     }
     if (!norms_of(scratch, triangle, count, norm)) {
         return false;
@@ -274,8 +321,8 @@ bool memory_look(memory *m, const uint32_t *block, size_t count, memory_scratch 
     for (size_t i = 0; i < count; i++) {
         sums *b = &m->sums[block[i]];
         double trace = m->options.trace[blocks_class(m->blocks, block[i])];
-        b->d2 = score_d2(trace, b->s / b->n, norm[i], b->n);
-        b->d2_stale = false;
+        /* Imported sums may amount to more than a float holds. */
+        b->d2 = (float)fmin(score_d2(trace, b->s / b->n, norm[i], b->n), (double)FLT_MAX);
     }
     return true;
 }
@@ -286,7 +333,7 @@ static bool look_at_slot(memory *m, uint32_t slot, memory_scratch *scratch) {
     size_t count = 0;
     for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
          i = blocks_next(m->blocks, i)) {
-        if (m->sums[i].n > 0.0 && m->sums[i].d2_stale) {
+        if (m->sums[i].n > 0.0 && m->sums[i].d2 < 0.0f) {
             stale[count++] = i;
         }
         if (count == MEMORY_LOOK_MAX) {
@@ -310,8 +357,8 @@ bool memory_score(memory *m, uint32_t slot, memory_scratch *scratch, score_total
         if (b->n == 0.0) {
             continue; /* reserved for a row that is still to come */
         }
-        double n = b->n * decay(m, m->slot_tick[slot] - b->tick);
-        score_add(&sums_of_all, &m->options.benign, blocks_class(m->blocks, i), n, b->d2);
+        double n = b->n * decay(m, age_at(b, m->slot_tick[slot]));
+        score_add(&sums_of_all, &m->options.benign, blocks_class(m->blocks, i), n, (double)b->d2);
     }
     *total = score_total_of(&sums_of_all);
     return true;
@@ -326,7 +373,7 @@ const blocks *memory_blocks(const memory *m) {
 memory_block memory_peek(const memory *m, uint32_t slot, uint32_t index) {
     const sums *b = &m->sums[index];
     return (memory_block){.class_index = blocks_class(m->blocks, index),
-                          .age = m->slot_tick[slot] - b->tick,
+                          .age = age_at(b, m->slot_tick[slot]),
                           .n = b->n,
                           .s = b->s,
                           .factor = factor_of(m, index)};
@@ -340,22 +387,10 @@ void memory_set_tick(memory *m, uint32_t slot, uint64_t tick) {
     uint64_t later = tick - m->slot_tick[slot];
     for (uint32_t i = blocks_first(m->blocks, slot); i != BLOCKS_NONE;
          i = blocks_next(m->blocks, i)) {
-        m->sums[i].tick += later;
+        m->sums[i].tick += (uint32_t)later;
     }
     m->slot_tick[slot] = tick;
-}
-
-/* Decays a block to its account's present. */
-static void settle(memory *m, uint32_t index, uint64_t tick) {
-    sums *b = &m->sums[index];
-    double keep = decay(m, tick - b->tick);
-    float *r = factor_of(m, index);
-    for (size_t j = 0; j < m->triangle; j++) {
-        r[j] *= (float)sqrt(keep);
-    }
-    b->n *= keep;
-    b->s *= keep;
-    b->tick = tick;
+    settle_old(m, slot); /* it may have gone past a multiple at which it is looked for them */
 }
 
 /* Adds to a block of the same class, row by row of the factor. */
@@ -389,9 +424,14 @@ void memory_put(memory *m, uint32_t slot, const memory_block *from) {
         memcpy(factor_of(m, index), from->factor, m->triangle * sizeof(float));
         b->n = from->n;
         b->s = from->s;
-        b->tick = m->slot_tick[slot] - from->age;
+        b->tick = (uint32_t)m->slot_tick[slot];
+        if (from->age < AGE_MAX) {
+            b->tick -= (uint32_t)from->age;
+        } else {
+            fade(m, index, decay(m, from->age));
+        }
     }
-    b->d2_stale = true;
+    b->d2 = D2_STALE;
 }
 
 bool memory_has(const memory *m, uint32_t slot, uint32_t class_index) {

@@ -3,7 +3,8 @@
  *
  * Per (slot, class) one block from a pool: n, sum s, and what the sums of y and y y^T amount to for
  * the first q entries of y. Every row multiplies all of its account's accumulators by
- * 2^(-1 / half_life) before it is added; this is done lazily, when a block is next touched.
+ * 2^(-1 / half_life) before it is added; this is done lazily, when a block is next touched or has
+ * not been for 2^31 to 2^32 rows.
  *
  * The sums of [1, y][1, y]^T are kept as their triangular factor R, R^T R = sum, (q + 1)(q + 2) / 2
  * floats: as many as the packed sums have. In float32 the sums themselves lose the covariance of
@@ -83,7 +84,7 @@ void memory_forget(memory *memory, uint32_t slot);
 /* A block as it stands, for moving it elsewhere. */
 typedef struct {
     uint32_t class_index;
-    uint64_t age; /* rows of the account since the block was last added to */
+    uint64_t age; /* rows of the account since the block was last added to or decayed */
     double n, s;  /* as of then */
     const void
         *factor; /* [(q + 1)(q + 2) / 2] floats, R packed by rows, at any address; borrowed */
@@ -95,8 +96,9 @@ memory_block memory_peek(const memory *memory, uint32_t slot, uint32_t block);
 uint64_t memory_tick(const memory *memory, uint32_t slot);
 /* Moves the account's present to a tick that is not before it; no block gets older by that. */
 void memory_set_tick(memory *memory, uint32_t slot, uint64_t tick);
-/* Adds a block to the slot's of that class: exactly as it is where there is none yet, else what
- * both weigh now. There must be a free block, and the age be at most the tick. */
+/* Adds a block to the slot's of that class: exactly as it is where there is none yet (and it is not
+ * older than 2^31 rows, else what it weighs now), else what both weigh now. There must be a free
+ * block, and the age be at most the tick. */
 void memory_put(memory *memory, uint32_t slot, const memory_block *block);
 
 bool memory_has(const memory *memory, uint32_t slot, uint32_t class_index);

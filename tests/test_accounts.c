@@ -74,41 +74,160 @@ Test(accounts, a_removed_account_leaves_its_place_to_the_next) {
 }
 
 /* A list from newest to oldest, the simplest thing that can be right. */
-enum { PLACES = 7, NAMES = 12, STEPS = 20000 };
+enum { PLACES = 7, NAMES = 12, STEPS = 50000 };
 typedef struct {
     int name[PLACES];
+    uint32_t slot[PLACES];
     size_t held;
+    uint64_t evicted;
 } list;
 
-static bool list_touch(list *l, int name) {
+static size_t list_find(const list *l, int name) {
     size_t at = 0;
     while (at < l->held && l->name[at] != name) {
         at++;
     }
-    bool fresh = at == l->held;
-    if (fresh && l->held < PLACES) {
-        l->held++;
-    }
-    at = fresh ? l->held - 1 : at;
-    memmove(l->name + 1, l->name, at * sizeof *l->name);
-    l->name[0] = name;
-    return fresh;
+    return at;
 }
 
-Test(accounts, the_least_recently_touched_goes_first_as_in_a_plain_list) {
+static void list_remove(list *l, size_t at) {
+    l->held--;
+    memmove(l->name + at, l->name + at + 1, (l->held - at) * sizeof *l->name);
+    memmove(l->slot + at, l->slot + at + 1, (l->held - at) * sizeof *l->slot);
+}
+
+static void list_push(list *l, int name, uint32_t slot) {
+    memmove(l->name + 1, l->name, l->held * sizeof *l->name);
+    memmove(l->slot + 1, l->slot, l->held * sizeof *l->slot);
+    l->name[0] = name;
+    l->slot[0] = slot;
+    l->held++;
+}
+
+/* Every third name is a group, and has the text of the account before it. */
+static accounts_name name_of(char text[16], int name) {
+    bool is_group = name % 3 == 2;
+    int length = snprintf(text, 16, "account-%d", is_group ? name - 1 : name);
+    return (accounts_name){text, (size_t)length, is_group};
+}
+
+static void touch_both(accounts *a, list *l, int name, int step) {
+    char text[16];
+    bool fresh;
+    size_t at = list_find(l, name);
+    bool known = at < l->held;
+    uint32_t slot = accounts_touch(a, name_of(text, name), &fresh);
+    cr_assert_eq(fresh, !known, "step %d, name %d", step, name);
+    cr_assert(!known || l->slot[at] == slot, "step %d, name %d has moved", step, name);
+    if (known) {
+        list_remove(l, at);
+    } else if (l->held == PLACES) {
+        cr_assert_eq(slot, l->slot[PLACES - 1], "step %d: not the oldest went", step);
+        list_remove(l, PLACES - 1);
+        l->evicted++;
+    }
+    list_push(l, name, slot);
+}
+
+static void remove_both(accounts *a, list *l, int name, int step) {
+    char text[16];
+    size_t at = list_find(l, name);
+    uint32_t expected = at < l->held ? l->slot[at] : ACCOUNTS_NONE;
+    cr_assert_eq(accounts_remove(a, name_of(text, name)), expected, "step %d", step);
+    if (expected != ACCOUNTS_NONE) {
+        list_remove(l, at);
+    }
+}
+
+static void compare(const accounts *a, const list *l, int step) {
+    for (int name = 0; name < NAMES; name++) {
+        char text[16];
+        size_t at = list_find(l, name);
+        uint32_t expected = at < l->held ? l->slot[at] : ACCOUNTS_NONE;
+        cr_assert_eq(accounts_find(a, name_of(text, name)), expected, "step %d, name %d", step,
+                     name);
+    }
+    for (size_t i = 0; i < l->held * l->held; i++) {
+        size_t one = i / l->held, other = i % l->held;
+        cr_assert(l->slot[one] < PLACES && (one == other || l->slot[one] != l->slot[other]));
+    }
+    cr_assert_eq(accounts_held(a), l->held);
+    cr_assert_eq(accounts_evicted(a), l->evicted);
+}
+
+static uint64_t next_random(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return *state >> 33;
+}
+
+Test(accounts, touching_removing_and_evicting_do_what_they_do_to_a_plain_list) {
     accounts *a = accounts_open(PLACES);
-    list l = {0};
+    list l = {.held = 0};
     uint64_t random = 1;
+    size_t longest = 0;
     for (int step = 0; step < STEPS; step++) {
+        int name = (int)(next_random(&random) % NAMES);
+        if (next_random(&random) % 8 == 0) {
+            remove_both(a, &l, name, step);
+        } else {
+            touch_both(a, &l, name, step);
+        }
+        compare(a, &l, step);
+        size_t chain = accounts_longest_chain(a);
+        longest = chain > longest ? chain : longest;
+    }
+    cr_assert_gt(l.evicted, 0);
+    /* Of so many fillings; the key is random. Below 3 no chain would have had a middle. */
+    cr_assert_geq(longest, 3);
+    accounts_close(a);
+}
+
+Test(accounts, a_full_table_loses_one_name_at_a_time_and_no_other) {
+    enum { MANY = 512 };
+    static char text[MANY][16];
+    accounts_name name[MANY];
+    uint32_t slot[MANY];
+    size_t order[MANY];
+    accounts *a = accounts_open(MANY);
+    uint64_t random = 7;
+    bool fresh;
+    for (size_t i = 0; i < MANY; i++) {
+        name[i] = (accounts_name){text[i], (size_t)snprintf(text[i], 16, "%zu", i), false};
+        slot[i] = accounts_touch(a, name[i], &fresh);
+        order[i] = i;
+    }
+    for (size_t i = MANY; i-- > 1;) {
+        size_t other = (size_t)next_random(&random) % (i + 1), kept = order[i];
+        order[i] = order[other];
+        order[other] = kept;
+    }
+    for (size_t gone = 0; gone < MANY; gone++) {
+        cr_assert_eq(accounts_remove(a, name[order[gone]]), slot[order[gone]]);
+        for (size_t i = 0; i < MANY; i++) {
+            uint32_t expected = i <= gone ? ACCOUNTS_NONE : slot[order[i]];
+            cr_assert_eq(accounts_find(a, name[order[i]]), expected);
+        }
+    }
+    cr_assert_eq(accounts_held(a), 0);
+    cr_assert_eq(accounts_evicted(a), 0);
+    accounts_close(a);
+}
+
+Test(accounts, chains_stay_short_in_a_full_table) {
+    enum { FULL = 100000 };
+    accounts *a = accounts_open(FULL);
+    for (int i = 0; i < 2 * FULL; i++) {
         char text[16];
         bool fresh;
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        int name = (int)(random >> 33) % NAMES;
-        snprintf(text, sizeof text, "account-%d", name);
+        snprintf(text, sizeof text, "%d", i);
         touch(a, text, &fresh);
-        cr_assert_eq(fresh, list_touch(&l, name), "step %d, name %d", step, name);
-        cr_assert_eq(accounts_held(a), l.held);
+        cr_assert(fresh);
     }
-    cr_assert_gt(accounts_evicted(a), 0);
+    cr_assert_eq(accounts_held(a), FULL);
+    cr_assert_eq(accounts_evicted(a), FULL);
+    /* As many names as buckets: of a chain of 13 the chance is below 1e-5, whatever the key. */
+    size_t longest = accounts_longest_chain(a);
+    printf("%d names: longest chain %zu\n", FULL, longest);
+    cr_assert(longest > 1 && longest <= 12, "%zu", longest);
     accounts_close(a);
 }

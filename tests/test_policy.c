@@ -242,7 +242,10 @@ Test(verdict, the_history_has_an_entry_a_window_and_one_where_the_verdict_change
     while (r->verdict != WIRE_FLAGGED) {
         r = observe(v, 0, 0.0f);
     }
-    const verdict_entry *last = &r->history[(r->entered - 1) % WIRE_EXPLAIN_HISTORY_MAX];
+    verdict_entry entry[VERDICT_HISTORY];
+    size_t held = verdicts_history(r, entry);
+    const verdict_entry *last = &entry[held - 1];
+    cr_assert(held == r->entered && held <= VERDICT_HISTORY);
     cr_assert_eq(last->query, r->flagged_at);
     cr_assert_eq(last->verdict, WIRE_FLAGGED);
     cr_assert(last->score == 1.5f && last->evidence > 1.0f && r->memory_score == 2.5f);
@@ -253,4 +256,108 @@ Test(verdict, the_history_has_an_entry_a_window_and_one_where_the_verdict_change
     cr_assert_eq(r->entered, entered + 3);
     verdicts_close(v);
     evidence_close(rules);
+}
+
+/* An observation of so many rows that say nothing, in a window of this excess. */
+static const verdict_record *observe_excess(verdicts *v, double excess, float alignment,
+                                            size_t rows) {
+    static uint32_t classes[WINDOW];
+    float alignments[WINDOW];
+    for (size_t i = 0; i < rows; i++) {
+        alignments[i] = alignment;
+    }
+    return verdicts_observe(v, 0,
+                            &(evidence_observation){.rows = rows,
+                                                    .classes = classes,
+                                                    .alignments = alignments,
+                                                    .excess = excess,
+                                                    .fill = WINDOW,
+                                                    .concentration = 1.0},
+                            (verdict_scores){excess / 3.0, 0.0});
+}
+
+Test(verdict, the_history_keeps_the_last_entries_and_rounds_them_by_as_much_as_it_says) {
+    enum { ENTRIES = 3000 };
+    static float excess[ENTRIES], evidence[ENTRIES];
+    static wire_verdict verdict[ENTRIES];
+    evidence_rules *rules = open_rules();
+    verdicts *v = open_verdicts(rules, RELEASE);
+    double worst[2] = {0.0, 0.0};
+    uint64_t random = 3;
+    size_t done = 0, flagged = 0;
+    while (done < ENTRIES) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        double size = exp2((double)(random >> 40) / (double)(1 << 24) * 200.0 - 100.0);
+        excess[done] = (float)(random & 1 << 20 ? -size : size);
+        /* Hostile and honest by turns, so that the evidence passes 1 both ways. */
+        const verdict_record *r =
+            observe_excess(v, (double)excess[done], done % 64 == 0 ? 0.0f : 0.9f, WINDOW);
+        evidence[done] = (float)verdicts_level(v, r);
+        verdict[done++] = r->verdict;
+        flagged += r->verdict == WIRE_FLAGGED;
+        verdict_entry entry[VERDICT_HISTORY];
+        size_t held = verdicts_history(r, entry);
+        cr_assert_eq(held, done < VERDICT_HISTORY ? done : VERDICT_HISTORY);
+        for (size_t i = 0; i < held; i++) {
+            size_t at = done - held + i;
+            cr_assert_eq(entry[i].query, (at + 1) * WINDOW);
+            cr_assert(entry[i].verdict == verdict[at] &&
+                      entry[i].score == (float)((double)excess[at] / 3.0));
+            double off = fabs((double)entry[i].excess / (double)excess[at] - 1.0);
+            worst[0] = off > worst[0] ? off : worst[0];
+            cr_assert_eq(entry[i].evidence > 1.0f, evidence[at] > 1.0f);
+            cr_assert_geq(entry[i].evidence, evidence[at]);
+            off = evidence[at] > 0.0f ? (double)entry[i].evidence / (double)evidence[at] - 1.0
+                                      : (double)entry[i].evidence;
+            worst[1] = off > worst[1] ? off : worst[1];
+        }
+    }
+    printf("largest roundings: excess %.2e, evidence %.2e\n", worst[0], worst[1]);
+    /* Eight binary digits. */
+    cr_assert(worst[0] <= 0x1p-8 && worst[1] < 0x1p-7);
+    cr_assert(flagged > 0 && flagged < ENTRIES);
+    verdicts_close(v);
+    evidence_close(rules);
+}
+
+Test(verdict, the_history_keeps_what_is_no_number_and_what_is_beyond_all_numbers) {
+    evidence_rules *rules = open_rules();
+    verdicts *v = open_verdicts(rules, RELEASE);
+    verdict_entry entry[VERDICT_HISTORY];
+    observe_excess(v, (double)-NAN, 0.9f, WINDOW);
+    observe_excess(v, (double)INFINITY, 0.9f, WINDOW);
+    observe_excess(v, (double)-INFINITY, 0.9f, WINDOW);
+    const verdict_record *r = observe_excess(v, 0.0, 0.9f, WINDOW);
+    cr_assert_eq(verdicts_history(r, entry), 4);
+    cr_assert(isnan(entry[0].excess) && isnan(entry[0].score));
+    cr_assert(entry[1].excess == INFINITY && entry[2].excess == -INFINITY);
+    cr_assert(entry[3].excess == 0.0f && entry[3].score == 0.0f && entry[3].evidence >= 0.0f);
+    verdicts_close(v);
+    evidence_close(rules);
+}
+
+/* Of an entry's query only the last bits are kept. */
+Test(verdict, entries_of_an_account_of_billions_of_queries_still_say_which_query_they_end_with) {
+    static const uint64_t so_far[] = {((uint64_t)1 << 30) - WINDOW, ((uint64_t)1 << 32) - 1,
+                                      ((uint64_t)1 << 40) + 5};
+    for (size_t i = 0; i < sizeof so_far / sizeof *so_far; i++) {
+        evidence_rules *rules = open_rules();
+        verdicts *v = open_verdicts(rules, RELEASE);
+        verdict_entry entry[VERDICT_HISTORY];
+        /* As if it had asked so often, its last entry just made. */
+        verdict_record *grown = (verdict_record *)verdicts_find(v, 0);
+        const verdict_record *r = observe_excess(v, 1.0, 0.9f, WINDOW);
+        grown->queries = so_far[i];
+        grown->history[0].query = so_far[i] & ((1u << 30) - 1);
+        for (size_t k = 1; k < VERDICT_HISTORY + 3; k++) {
+            r = observe_excess(v, 1.0, 0.9f, 1);
+            cr_assert_eq(r->entered, 1 + k / WINDOW);
+        }
+        size_t held = verdicts_history(r, entry);
+        for (size_t k = 0; k < held; k++) {
+            cr_assert_eq(entry[k].query, so_far[i] + k * WINDOW);
+        }
+        verdicts_close(v);
+        evidence_close(rules);
+    }
 }
