@@ -4,7 +4,6 @@
 #include "house.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +28,6 @@ typedef struct {
     shared *shared;
     service *service; /* NULL: the echo */
     server *server;
-    pthread_t owner;
-    bool owned;
 } rooms;
 
 struct house {
@@ -55,12 +52,6 @@ static int echo_encode(void *host, server_call *call, nng_msg *reply) {
 
 /* ---- the rooms ---- */
 
-static void *owner_main(void *argument) {
-    while (service_step(argument)) {
-    }
-    return NULL;
-}
-
 static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
     bool echo = o->service == NULL;
     *r = (rooms){.shared = shared};
@@ -74,21 +65,14 @@ static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
                               .connections_max = o->connections_max,
                               .host = echo ? (void *)r : (void *)r->service,
                               .begin = echo ? echo_begin : service_begin,
+                              .work = echo ? NULL : service_work,
                               .encode = echo ? echo_encode : service_encode};
-    if (!server_open(&r->server, &options, shared->error, ERROR_BYTES)) {
-        return false;
-    }
-    r->owned = !echo && pthread_create(&r->owner, NULL, owner_main, r->service) == 0;
-    if (!echo && !r->owned) {
-        snprintf(shared->error, ERROR_BYTES, "no thread to be had");
-    }
-    return echo || r->owned;
+    return server_open(&r->server, &options, shared->error, ERROR_BYTES);
 }
 
 static void rooms_close(rooms *r) {
-    if (r->owned) {
+    if (r->service != NULL) {
         service_end(r->service);
-        pthread_join(r->owner, NULL);
     }
     if (r->server != NULL) {
         server_drain(r->server);

@@ -1,12 +1,12 @@
 /*
  * server.c - contexts, each one call at a time, driven by NNG's callbacks.
  *
- *     receive -> on_received: begin() -> [HOST] -> on_work: encode() -> send -> on_sent -> receive
+ *     receive -> on_received: begin() -> [host] -> encode() -> send -> on_sent -> receive
  *
- * A call that is answered at once skips [HOST]. Its `io` aio receives and sends; its `work` aio is
- * busy while the host has the call, finished by server_finish: that is what brings the call back to
- * an NNG thread. Nothing cancels a work aio but stop_calls, by the same hand-over, so no
- * cancellation routine (nng_aio_defer) is needed and nng_aio_finish runs exactly once.
+ * A call that is answered at once skips [host]. Its `io` aio receives and sends; its `hand` aio
+ * does no work, as `more` does not: to finish it is what brings a call to an NNG thread. The host's right to give
+ * a call back is the flag `held`: server_answer, server_finish and stop_calls take it, one of them
+ * gets it.
  */
 #include "server.h"
 
@@ -22,25 +22,24 @@
 
 #include "listener.h"
 
-/* Who has a call between begin() and encode(). */
-enum { HOLD_BEGIN, HOLD_HOST, HOLD_DONE };
-
 struct server_call {
     server *server;
     size_t index;
     nng_ctx context;
     nng_aio *io;
-    nng_aio *work;
+    nng_aio *hand;
     nng_msg *request;
     nng_pipe peer;
     bool sending; /* what io is doing */
     bool late;    /* begun after server_drain */
-    atomic_int hold;
+    atomic_bool held; /* by the host */
 };
 
 struct server {
     server_options options;
     nng_socket socket;
+    nng_aio *more; /* work() without a connection */
+    atomic_bool more_due;
     bool stopped;
     bool closed; /* the socket is, so that no callback comes any more */
     atomic_bool stopping;
@@ -69,18 +68,21 @@ static void call_started(server_call *call) {
     pthread_mutex_unlock(&s->lock);
 }
 
-static void call_ended(server_call *call) {
-    server *s = call->server;
-    nng_msg_free(call->request);
-    call->request = NULL;
+static void one_less(server *s, bool late) {
     pthread_mutex_lock(&s->lock);
-    s->in_flight[call->late]--;
+    s->in_flight[late]--;
     pthread_cond_broadcast(&s->none_owed);
     pthread_mutex_unlock(&s->lock);
 }
 
+static void call_ended(server_call *call) {
+    nng_msg_free(call->request);
+    call->request = NULL;
+    one_less(call->server, call->late);
+}
+
 /* Encodes and sends. The request goes before the send, which a slow peer may draw out to send_ms.
- */
+ * The last of what it does is what stop_calls waits for. */
 static void call_reply(server_call *call) {
     const server_options *options = &call->server->options;
     nng_msg *reply = NULL;
@@ -91,15 +93,32 @@ static void call_reply(server_call *call) {
     nng_msg_free(call->request);
     call->request = NULL;
     if (error != 0) {
+        bool late = call->late;
         nng_msg_free(reply);
-        call_ended(call);
         call_receive(call);
+        one_less(call->server, late);
         return;
     }
     call->sending = true;
     nng_aio_set_msg(call->io, reply);
     nng_aio_set_timeout(call->io, options->send_ms);
     nng_ctx_send(call->context, call->io);
+}
+
+/* The work goes on in on_more, unless it is about to. */
+static void work_on(server *s) {
+    if (!atomic_exchange(&s->more_due, true) && nng_aio_begin(s->more)) {
+        nng_aio_finish(s->more, 0);
+    }
+}
+
+static void on_more(void *argument) {
+    server *s = argument;
+    if (nng_aio_result(s->more) == 0) {
+        atomic_store(&s->more_due, false);
+        while (s->options.work(s->options.host, SIZE_MAX)) {
+        }
+    }
 }
 
 static void on_received(server_call *call) {
@@ -127,18 +146,13 @@ static void on_received(server_call *call) {
         return;
     }
     call_started(call);
-    atomic_store(&call->hold, HOLD_BEGIN);
+    atomic_store(&call->held, true);
     if (s->options.begin(s->options.host, call, nng_msg_body(call->request),
                          nng_msg_len(call->request))) {
+        atomic_store(&call->held, false);
         call_reply(call);
-        return;
-    }
-    if (!nng_aio_begin(call->work)) {
-        return; /* the server stops: on_work runs with an error */
-    }
-    int hold = HOLD_BEGIN;
-    if (!atomic_compare_exchange_strong(&call->hold, &hold, HOLD_HOST)) {
-        nng_aio_finish(call->work, 0); /* the host was done before begin() returned */
+    } else if (s->options.work != NULL && s->options.work(s->options.host, SERVER_ROUNDS_MAX)) {
+        work_on(s); /* the call may be at its next request by now */
     }
 }
 
@@ -169,10 +183,10 @@ static void on_io(void *argument) {
     }
 }
 
-static void on_work(void *argument) {
+static void on_hand(void *argument) {
     server_call *call = argument;
-    if (nng_aio_result(call->work) != 0) {
-        call_ended(call); /* abandoned: the server stops */
+    if (nng_aio_result(call->hand) != 0) {
+        call_ended(call); /* the server stops */
         return;
     }
     call_reply(call);
@@ -193,15 +207,16 @@ size_t server_call_index(const server_call *call) {
     return call->index;
 }
 
+void server_answer(server_call *call) {
+    if (atomic_exchange(&call->held, false)) {
+        call_reply(call);
+    }
+}
+
 void server_finish(server_call *call) {
-    int hold = HOLD_BEGIN;
-    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-        return; /* begin() has not returned; its thread goes on */
-    }
-    hold = HOLD_HOST;
-    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-        nng_aio_finish(call->work, 0);
-    }
+    if (atomic_exchange(&call->held, false) && nng_aio_begin(call->hand)) {
+        nng_aio_finish(call->hand, 0);
+    } /* of an aio that is stopped NNG has on_hand run with an error */
 }
 
 size_t server_in_flight(server *server) {
@@ -215,20 +230,27 @@ size_t server_connections_refused(const server *server) {
     return atomic_load(&server->refused);
 }
 
-/* First no io runs and none can start, so that no call can get to the host any more; then the calls
- * it still has are taken from it; then what on_work submitted to io has failed and is over. */
+/* First no io runs and none can start, so that no call can get to the host any more and none of
+ * NNG's threads is in work(); then the calls that the host still has are taken from it; then those
+ * that it was giving back are over; then so are the callbacks that say so. */
 static void stop_calls(server *s) {
     for (size_t i = 0; i < s->calls; i++) {
         nng_aio_stop(s->call[i].io);
     }
+    nng_aio_stop(s->more);
     for (size_t i = 0; i < s->calls; i++) {
-        server_call *call = &s->call[i];
-        int hold = HOLD_HOST;
-        if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-            nng_aio_finish(call->work, NNG_ECANCELED);
+        if (atomic_exchange(&s->call[i].held, false)) {
+            call_ended(&s->call[i]);
         }
-        nng_aio_stop(call->work);
-        nng_aio_stop(call->io);
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->in_flight[false] + s->in_flight[true] > 0) {
+        pthread_cond_wait(&s->none_owed, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->calls; i++) {
+        nng_aio_stop(s->call[i].hand);
+        nng_aio_stop(s->call[i].io);
     }
 }
 
@@ -270,8 +292,9 @@ void server_close(server *server) {
         }
         nng_msg_free(server->call[i].request);
         nng_aio_free(server->call[i].io);
-        nng_aio_free(server->call[i].work);
+        nng_aio_free(server->call[i].hand);
     }
+    nng_aio_free(server->more);
     pthread_cond_destroy(&server->none_owed);
     pthread_mutex_destroy(&server->lock);
     pthread_mutex_destroy(&server->cutting);
@@ -279,14 +302,17 @@ void server_close(server *server) {
 }
 
 static bool open_calls(server *s) {
+    if (nng_aio_alloc(&s->more, on_more, s) != 0) {
+        return false;
+    }
     for (size_t i = 0; i < s->options.contexts; i++) {
         server_call *call = &s->call[i];
         call->server = s;
         call->index = i;
-        atomic_init(&call->hold, HOLD_DONE);
+        atomic_init(&call->held, false);
         s->calls = i + 1; /* stop and close take a call whose aios are NULL */
         if (nng_aio_alloc(&call->io, on_io, call) != 0 ||
-            nng_aio_alloc(&call->work, on_work, call) != 0 ||
+            nng_aio_alloc(&call->hand, on_hand, call) != 0 ||
             nng_ctx_open(&call->context, s->socket) != 0) {
             return false;
         }
