@@ -18,7 +18,9 @@ enum {
     SERVER_CONTEXTS_MAX = 256,
     SERVER_ROUNDS_MAX = 8, /* of work() in the callback of a connection */
     SERVER_LINGER_MS = 200,
-    SERVER_SEND_MS = 10000, /* the default of send_ms */
+    SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* of the process's memory, once used, and ... */
+    SERVER_KEPT_BYTES = 64 << 20,       /* ... what of it is free */
+    SERVER_SEND_MS = 10000,             /* the default of send_ms */
     SERVER_CLOSE_MS = 2000, /* NNG 1.5.2 may hang in closing a busy socket; then it is left */
 };
 
@@ -66,8 +68,9 @@ size_t server_connections_refused(const server *server);
  * a send done when its transport has taken it and drops what is unsent on close. The host must by
  * then refuse new work. Then stops all contexts. Not from a callback. */
 void server_drain(server *server);
-/* Abandons the calls that the host still has: it must not give them back any more. Returns when no
- * thread is in begin(), work() or encode(). Not from a callback. NULL is allowed; drained or not.
+/* Abandons the calls that the host still has: threads of its own must not be giving them back any
+ * more. Returns when no thread is in begin(), work() or encode(). Not from a callback. NULL is
+ * allowed; drained or not.
  */
 void server_close(server *server);
 
