@@ -4,6 +4,7 @@
 #include "house.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,9 +84,13 @@ static void rooms_close(rooms *r) {
 
 /* ---- a process of its own ---- */
 
+/* It leaves when its parent does, however that ends: signals that are for both are the parent's. */
 static void child_main(const house_options *o, shared *shared, int said, int leave) {
     char byte = 0;
     rooms r;
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     shared->opened = rooms_open(&r, o, shared);
     if (write(said, &byte, 1) == 1 && shared->opened) {
         while (read(leave, &byte, 1) < 0 && errno == EINTR) {
@@ -157,7 +162,8 @@ void house_close(house *h) {
         close(h->leave);
     }
     if (h->child > 0) {
-        waitpid(h->child, NULL, 0);
+        while (waitpid(h->child, NULL, 0) < 0 && errno == EINTR) {
+        }
     } else {
         rooms_close(&h->rooms);
     }

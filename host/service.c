@@ -359,7 +359,9 @@ static void watch_engine(service *s) {
     }
 }
 
-/* The request is not ours any more afterwards. */
+/* To send a reply from here wakes no other thread; but where there is poison to draw, which is
+ * drawn whatever the verdicts are, that would hold up the next batch. The request is not ours any
+ * more afterwards. */
 static void give_back(const service *s, request *r) {
     bool drawn = r->code == WIRE_OK && r->wire.want_poison && s->reply.may_poison;
     if (drawn) {
