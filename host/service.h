@@ -4,11 +4,11 @@
  *     server -> service_begin: decode, check -> queue -> service_work: accounts, engine, policy
  *            -> service_encode: poison, reply -> server
  *
- * Threads: all run on NNG's, service_end anywhere. Accounts and engine belong to one thread at a
- * time, the one that owns the queue: whoever puts a request into the queue of a service at rest
- * carries it out and answers it, without waking another thread, and goes on with what others have
- * put meanwhile until nothing waits. So a service at rest answers at once, and a busy one takes all
- * that waits as one batch. A request is touched by one thread at a time; the queue hands it over.
+ * Threads: all run on the server's, service_end anywhere. Accounts and engine belong to one thread
+ * at a time, the one that owns the queue: who calls service_work when something waits and nobody is
+ * at it carries out all that waits as one batch, answers it, and goes on with what others have put
+ * meanwhile. So a service at rest answers without waking another thread, and a busy one batches. A
+ * request is touched by one thread at a time; the queue hands it over.
  */
 #ifndef ADDER_SERVICE_H
 #define ADDER_SERVICE_H

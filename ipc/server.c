@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
@@ -41,6 +42,8 @@ struct server {
     nng_socket socket;
     nng_aio *more; /* work() without a connection */
     atomic_bool more_due;
+    atomic_int asker;               /* whose request came last */
+    atomic_uint_fast64_t others_us; /* when that was last another one */
     bool stopped;
     bool closed; /* the socket is, so that no callback comes any more */
     atomic_bool stopping;
@@ -102,6 +105,12 @@ static void call_reply(server_call *call) {
     nng_ctx_send(call->context, call->io);
 }
 
+static uint64_t clock_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* The work goes on in on_more, unless it is about to. */
 static void work_on(server *s) {
     if (!atomic_exchange(&s->more_due, true) && nng_aio_begin(s->more)) {
@@ -115,6 +124,24 @@ static void on_more(void *argument) {
         atomic_store(&s->more_due, false);
         while (s->options.work(s->options.host, SIZE_MAX)) {
         }
+    }
+}
+
+/* Whether requests of several connections have come lately. */
+static bool is_crowded(server *s, nng_pipe peer) {
+    uint64_t now = clock_us();
+    if (atomic_exchange(&s->asker, nng_pipe_id(peer)) != nng_pipe_id(peer)) {
+        return now - atomic_exchange(&s->others_us, now) < SERVER_CROWD_US;
+    }
+    return now - atomic_load(&s->others_us) < SERVER_CROWD_US;
+}
+
+/* A lone caller's request is carried out here and now. Where others have called too, theirs may be
+ * on their way through NNG's queue of callbacks, and one carried out by itself costs nearly as much
+ * as several together and makes them wait: so work goes to the end of that queue. */
+static void work_here(server *s, nng_pipe peer) {
+    if (is_crowded(s, peer) || s->options.work(s->options.host, SERVER_ROUNDS_MAX)) {
+        work_on(s);
     }
 }
 
@@ -142,14 +169,15 @@ static void on_received(server_call *call) {
         call_receive(call);
         return;
     }
+    nng_pipe peer = call->peer; /* once begun, the call may come to its next request at any time */
     call_started(call);
     atomic_store(&call->held, true);
     if (s->options.begin(s->options.host, call, nng_msg_body(call->request),
                          nng_msg_len(call->request))) {
         atomic_store(&call->held, false);
         call_reply(call);
-    } else if (s->options.work != NULL && s->options.work(s->options.host, SERVER_ROUNDS_MAX)) {
-        work_on(s); /* the call may be at its next request by now */
+    } else if (s->options.work != NULL) {
+        work_here(s, peer);
     }
 }
 

@@ -16,7 +16,8 @@
 
 enum {
     SERVER_CONTEXTS_MAX = 256,
-    SERVER_ROUNDS_MAX = 8, /* of work() in the callback of a connection */
+    SERVER_ROUNDS_MAX = 8,  /* of work() in the callback of a connection */
+    SERVER_CROWD_US = 1000, /* callers within this time are several at once */
     SERVER_LINGER_MS = 200,
     SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* of the process's memory, once used, and ... */
     SERVER_KEPT_BYTES = 64 << 20,       /* ... what of it is free */
@@ -38,12 +39,12 @@ typedef struct {
     /* A request has come. True: answer now. False: the host will call server_answer or
      * server_finish, once. */
     bool (*begin)(void *host, server_call *call, const void *message, size_t bytes);
-    /* After a begin() that returned false, on its thread: carries out what waits, this call and
-     * others, in at most `rounds` rounds. True: more waits, and it is to be called again. Until it
-     * returns NNG cannot clean up after the connection that the call came by, nor after any other
-     * (1.5.2), which is why the rounds are limited; where they do not suffice it goes on without
-     * such a limit, on another of NNG's threads, of which there are two for each core. NULL: the
-     * host has threads of its own. */
+    /* After a begin() that returned false: carries out what waits, this call and others, in at most
+     * `rounds` rounds. On the same thread for a lone caller, else soon on another of NNG's. True:
+     * more waits, and it is to be called again. Until it returns NNG cannot clean up after the
+     * connection that the call came by, nor after any other (1.5.2), which is why the rounds are
+     * limited; where they do not suffice it goes on without such a limit, on another of NNG's
+     * threads, of which there are two for each core. NULL: the host has threads of its own. */
     bool (*work)(void *host, size_t rounds);
     /* Appends the reply to an empty message; 0 or an NNG error (then the call is dropped). The
      * request's bytes are still valid. */
