@@ -15,7 +15,7 @@
 
 #include "server.h"
 
-enum { ERROR_BYTES = 512, FROM_CHILD = 0, TO_CHILD = 1 };
+enum { ERROR_BYTES = 512, PATH_BYTES = 128, FROM_CHILD = 0, TO_CHILD = 1 };
 
 /* What parent and child both see. */
 typedef struct {
@@ -33,9 +33,10 @@ typedef struct {
 
 struct house {
     shared *shared;
-    rooms rooms; /* inproc */
-    pid_t child; /* 0: inproc */
-    int leave;   /* closed: the child ends */
+    rooms rooms;                  /* inproc */
+    pid_t child;                  /* 0: inproc */
+    int leave;                    /* closed: the child ends */
+    char socket_path[PATH_BYTES]; /* of ipc, the child's; else empty */
 };
 
 /* ---- the echo ---- */
@@ -126,6 +127,8 @@ static bool fork_child(house *h, const house_options *o) {
     return heard && h->shared->opened;
 }
 
+static const char ipc[] = "ipc://";
+
 bool house_open(house **out, const house_options *options, char *error, size_t error_bytes) {
     *out = NULL;
     house *h = calloc(1, sizeof *h);
@@ -142,6 +145,9 @@ bool house_open(house **out, const house_options *options, char *error, size_t e
         return false;
     }
     snprintf(h->shared->error, ERROR_BYTES, "the process for %s ended", options->url);
+    if (strncmp(options->url, ipc, strlen(ipc)) == 0) {
+        snprintf(h->socket_path, PATH_BYTES, "%s", options->url + strlen(ipc));
+    }
     bool opened = strncmp(options->url, "inproc:", strlen("inproc:")) == 0
                       ? rooms_open(&h->rooms, options, h->shared)
                       : fork_child(h, options);
@@ -163,6 +169,9 @@ void house_close(house *h) {
     }
     if (h->child > 0) {
         while (waitpid(h->child, NULL, 0) < 0 && errno == EINTR) {
+        }
+        if (h->socket_path[0] != '\0') {
+            unlink(h->socket_path); /* a child that was killed has left it */
         }
     } else {
         rooms_close(&h->rooms);
