@@ -4,7 +4,7 @@
 #include "house.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #include "server.h"
 
-enum { ERROR_BYTES = 512, FROM_CHILD = 0, TO_CHILD = 1 };
+enum { ERROR_BYTES = 512, PATH_BYTES = 128, FROM_CHILD = 0, TO_CHILD = 1 };
 
 /* What parent and child both see. */
 typedef struct {
@@ -29,15 +29,14 @@ typedef struct {
     shared *shared;
     service *service; /* NULL: the echo */
     server *server;
-    pthread_t owner;
-    bool owned;
 } rooms;
 
 struct house {
     shared *shared;
-    rooms rooms; /* inproc */
-    pid_t child; /* 0: inproc */
-    int leave;   /* closed: the child ends */
+    rooms rooms;                  /* inproc */
+    pid_t child;                  /* 0: inproc */
+    int leave;                    /* closed: the child ends */
+    char socket_path[PATH_BYTES]; /* of ipc, the child's; else empty */
 };
 
 /* ---- the echo ---- */
@@ -55,12 +54,6 @@ static int echo_encode(void *host, server_call *call, nng_msg *reply) {
 
 /* ---- the rooms ---- */
 
-static void *owner_main(void *argument) {
-    while (service_step(argument)) {
-    }
-    return NULL;
-}
-
 static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
     bool echo = o->service == NULL;
     *r = (rooms){.shared = shared};
@@ -74,21 +67,14 @@ static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
                               .connections_max = o->connections_max,
                               .host = echo ? (void *)r : (void *)r->service,
                               .begin = echo ? echo_begin : service_begin,
+                              .work = echo ? NULL : service_work,
                               .encode = echo ? echo_encode : service_encode};
-    if (!server_open(&r->server, &options, shared->error, ERROR_BYTES)) {
-        return false;
-    }
-    r->owned = !echo && pthread_create(&r->owner, NULL, owner_main, r->service) == 0;
-    if (!echo && !r->owned) {
-        snprintf(shared->error, ERROR_BYTES, "no thread to be had");
-    }
-    return echo || r->owned;
+    return server_open(&r->server, &options, shared->error, ERROR_BYTES);
 }
 
 static void rooms_close(rooms *r) {
-    if (r->owned) {
+    if (r->service != NULL) {
         service_end(r->service);
-        pthread_join(r->owner, NULL);
     }
     if (r->server != NULL) {
         server_drain(r->server);
@@ -99,9 +85,13 @@ static void rooms_close(rooms *r) {
 
 /* ---- a process of its own ---- */
 
+/* It leaves when its parent does, however that ends: signals that are for both are the parent's. */
 static void child_main(const house_options *o, shared *shared, int said, int leave) {
     char byte = 0;
     rooms r;
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     shared->opened = rooms_open(&r, o, shared);
     if (write(said, &byte, 1) == 1 && shared->opened) {
         while (read(leave, &byte, 1) < 0 && errno == EINTR) {
@@ -137,6 +127,8 @@ static bool fork_child(house *h, const house_options *o) {
     return heard && h->shared->opened;
 }
 
+static const char ipc[] = "ipc://";
+
 bool house_open(house **out, const house_options *options, char *error, size_t error_bytes) {
     *out = NULL;
     house *h = calloc(1, sizeof *h);
@@ -153,6 +145,9 @@ bool house_open(house **out, const house_options *options, char *error, size_t e
         return false;
     }
     snprintf(h->shared->error, ERROR_BYTES, "the process for %s ended", options->url);
+    if (strncmp(options->url, ipc, strlen(ipc)) == 0) {
+        snprintf(h->socket_path, PATH_BYTES, "%s", options->url + strlen(ipc));
+    }
     bool opened = strncmp(options->url, "inproc:", strlen("inproc:")) == 0
                       ? rooms_open(&h->rooms, options, h->shared)
                       : fork_child(h, options);
@@ -173,7 +168,11 @@ void house_close(house *h) {
         close(h->leave);
     }
     if (h->child > 0) {
-        waitpid(h->child, NULL, 0);
+        while (waitpid(h->child, NULL, 0) < 0 && errno == EINTR) {
+        }
+        if (h->socket_path[0] != '\0') {
+            unlink(h->socket_path); /* a child that was killed has left it */
+        }
     } else {
         rooms_close(&h->rooms);
     }

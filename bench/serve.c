@@ -1,6 +1,7 @@
 /*
  * serve.c - `adder-bench serve`: who answers, what is asked, and the table.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,18 +32,32 @@ enum {
     CONNECTIONS_SPARE = 8, /* some that are closing */
     QUEUE_ROWS_MAX = 1 << 20,
     ECHO_BYTES_MAX = 1 << 30, /* it is opened before a daemon's dim is known */
+    HOUSES_MAX = 1 + BENCH_LIST_MAX,
+    PORT_FIRST = 20000,
+    PORTS = 1000, /* how many runs at once may have ports of their own */
+    KEPT_BLOCK_BYTES = 32 << 20,
+    KEPT_BYTES = 256 << 20,
 };
 
 #define HALF_LIFE_ROWS 1000.0
+
+/* Who answers with one rank of the memory, and its engine by itself. */
+typedef struct {
+    size_t memory_rank;
+    house *house; /* NULL with --connect */
+    char url[URL_BYTES];
+    stream engine;
+} contender;
 
 typedef struct {
     serve_options options;
     reference *loaded; /* --reference */
     reference made_up; /* statistics are those of `data` */
-    synthetic data;    /* what is asked, and what the engine alone works on */
-    stream engine;
-    house *echo, *adder; /* adder: NULL with --connect */
-    char echo_url[URL_BYTES], adder_url[URL_BYTES];
+    synthetic data;    /* what is asked, and what the engines alone work on */
+    contender contender[BENCH_LIST_MAX];
+    size_t contenders;
+    house *echo;
+    char echo_url[URL_BYTES];
     char (*account)[ACCOUNT_BYTES]; /* [accounts] */
     const char **accounts;          /* [accounts] */
     char error[ERROR_BYTES];
@@ -74,7 +89,7 @@ static bool ask_daemon(serving *s) {
     s->options.dim = info.model[0].dim;
     s->options.classes = info.model[0].classes;
     s->options.window_rows = info.model[0].window;
-    s->options.memory_rank = info.model[0].memory_rank;
+    s->options.memory_ranks = (bench_list){{info.model[0].memory_rank}, 1};
     return true;
 }
 
@@ -133,27 +148,27 @@ static bool name_accounts(serving *s) {
 
 /* ---- who answers ---- */
 
-static void write_url(const serving *s, char *url, const char *who) {
+/* House 0 is the echo. */
+static void write_url(const serving *s, char *url, size_t house) {
     switch (s->options.transport) {
     case SERVE_TCP:
-        snprintf(url, URL_BYTES, "tcp://127.0.0.1:%d",
-                 20000 + (int)(getpid() % 20000) * 2 + (who[0] == 'e'));
+        snprintf(url, URL_BYTES, "tcp://127.0.0.1:%zu",
+                 PORT_FIRST + (size_t)getpid() % PORTS * HOUSES_MAX + house);
         break;
     default:
-        snprintf(url, URL_BYTES, "%s:///tmp/adder-bench-%d-%s.sock",
-                 serve_transport_name(s->options.transport), (int)getpid(), who);
+        snprintf(url, URL_BYTES, "%s:///tmp/adder-bench-%d-%zu.sock",
+                 serve_transport_name(s->options.transport), (int)getpid(), house);
     }
 }
 
-static bool open_adder(serving *s) {
+static bool open_adder(serving *s, contender *c) {
     const serve_options *o = &s->options;
     size_t slots = s->data.groups * s->data.shape.accounts;
-    s->made_up = (reference){.model = "adder-bench", .statistics = s->data.reference};
     service_options service = {
         .reference = s->loaded != NULL ? s->loaded : &s->made_up,
         .engine = "cpu",
         .window_rows = o->window_rows,
-        .memory_rank = o->memory_rank,
+        .memory_rank = c->memory_rank,
         .half_life_rows = HALF_LIFE_ROWS,
         .threads = o->threads,
         .accounts_max = slots > SERVICE_ROWS_DEFAULT ? slots : SERVICE_ROWS_DEFAULT,
@@ -161,9 +176,9 @@ static bool open_adder(serving *s) {
         .queue_rows_max = QUEUE_ROWS_MAX,
         .contexts = CONTEXTS,
     };
-    write_url(s, s->adder_url, "adder");
-    return house_open(&s->adder,
-                      &(house_options){.url = s->adder_url,
+    write_url(s, c->url, 1 + (size_t)(c - s->contender));
+    return house_open(&c->house,
+                      &(house_options){.url = c->url,
                                        .service = &service,
                                        .contexts = CONTEXTS,
                                        .connections_max = o->callers + CONNECTIONS_SPARE},
@@ -172,7 +187,7 @@ static bool open_adder(serving *s) {
 
 static bool open_echo(serving *s) {
     const serve_options *o = &s->options;
-    write_url(s, s->echo_url, "echo");
+    write_url(s, s->echo_url, 0);
     return house_open(&s->echo,
                       &(house_options){.url = s->echo_url,
                                        .contexts = CONTEXTS,
@@ -181,26 +196,47 @@ static bool open_echo(serving *s) {
                       s->error, ERROR_BYTES);
 }
 
+static bool open_contenders(serving *s) {
+    const serve_options *o = &s->options;
+    s->made_up = (reference){.model = "adder-bench", .statistics = s->data.reference};
+    s->contenders = o->memory_ranks.count;
+    for (size_t i = 0; i < s->contenders; i++) {
+        contender *c = &s->contender[i];
+        c->memory_rank = o->memory_ranks.value[i];
+        if (o->connect != NULL) {
+            snprintf(c->url, URL_BYTES, "%s", o->connect);
+        } else if (!open_adder(s, c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_engines(serving *s) {
+    for (size_t i = 0; i < s->contenders; i++) {
+        stream_options options = {.engine = "cpu",
+                                  .window_rows = s->options.window_rows,
+                                  .memory_rank = s->contender[i].memory_rank,
+                                  .threads = s->options.threads};
+        if (stream_open(&s->contender[i].engine, &s->data, &options, s->error, ERROR_BYTES) !=
+            ENGINE_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Houses before this process uses NNG; but a daemon that runs is asked what it serves first, and
- * then the echo lives here. */
+ * that is after the echo's is open. */
 static bool open_all(serving *s) {
     serve_options *o = &s->options;
     if (o->reference != NULL && o->connect == NULL && !load_reference(s)) {
         return false;
     }
-    if (o->connect != NULL) {
-        snprintf(s->adder_url, URL_BYTES, "%s", o->connect);
-    }
     bool asked = o->connect == NULL || (open_echo(s) && ask_daemon(s));
     o->window_rows = o->window_rows > 0 ? o->window_rows : REFERENCE_WINDOW_DEFAULT;
-    return asked && make_data(s) && name_accounts(s) &&
-           (o->connect != NULL || (open_adder(s) && open_echo(s))) &&
-           stream_open(&s->engine, &s->data,
-                       &(stream_options){.engine = "cpu",
-                                         .window_rows = o->window_rows,
-                                         .memory_rank = o->memory_rank,
-                                         .threads = o->threads},
-                       s->error, ERROR_BYTES) == ENGINE_OK;
+    return asked && make_data(s) && name_accounts(s) && open_contenders(s) &&
+           (o->connect != NULL || open_echo(s)) && open_engines(s);
 }
 
 /* The daemon keeps nothing of what this put into it. */
@@ -220,9 +256,11 @@ static void close_all(serving *s) {
     if (s->options.connect != NULL && s->accounts != NULL) {
         forget_accounts(s);
     }
-    stream_close(&s->engine);
     house_close(s->echo);
-    house_close(s->adder);
+    for (size_t i = s->contenders; i-- > 0;) {
+        stream_close(&s->contender[i].engine);
+        house_close(s->contender[i].house);
+    }
     free(s->accounts);
     free(s->account);
     synthetic_fini(&s->data);
@@ -234,11 +272,10 @@ static void close_all(serving *s) {
 static void print_head(const serving *s) {
     const serve_options *o = &s->options;
     bench_print_machine();
-    printf("run      %s, dim %zu, %zu classes, window %zu, memory rank %zu, %s; %zu accounts, %zu "
-           "rows of\n         each in a request at most; one caller, then %zu; medians of %d "
-           "rounds\n",
+    printf("run      %s, dim %zu, %zu classes, window %zu, %s; %zu accounts, %zu rows of each\n"
+           "         in a request at most; one caller, then %zu; medians of %d rounds\n",
            o->connect != NULL ? o->connect : serve_transport_name(o->transport), o->dim, o->classes,
-           o->window_rows, o->memory_rank,
+           o->window_rows,
            s->loaded != NULL && s->loaded->benign != NULL ? "calibrated" : "no benign tables",
            o->accounts, o->account_rows, o->callers, SERVE_ROUNDS);
 }
@@ -248,9 +285,10 @@ static void print_load(const char *who, size_t callers, const serve_figures *f, 
            f->p90_us, f->p99_us, f->p999_us, f->requests_per_s, (double)rows * f->requests_per_s);
 }
 
-static void print_result(const serving *s, const serve_result *r) {
+static void print_result(const serving *s, const contender *c, const serve_result *r) {
     size_t callers = s->options.callers;
-    printf("\n%zu rows a request, replies of %zu bytes\n", r->request_rows, r->reply_bytes);
+    printf("\n%zu rows a request, memory rank %zu, replies of %zu bytes\n", r->request_rows,
+           c->memory_rank, r->reply_bytes);
     printf("  %-10s %7s %9s %9s %9s %9s %11s %11s\n", "", "callers", "p50 us", "p90 us", "p99 us",
            "p99.9 us", "requests/s", "rows/s");
     print_load("null echo", 1, &r->echo_one, r->request_rows);
@@ -260,6 +298,7 @@ static void print_result(const serving *s, const serve_result *r) {
     printf("  %-10s %71.0f\n", "engine", r->engine_rows_per_s);
     printf("  p50 of one caller over the null echo's        %6.2f\n", r->p50_over_echo);
     printf("  rows/s over the lesser of echo and engine     %6.2f\n", r->rows_over_lesser);
+    printf("  rows/s over echo and engine taking turns      %6.2f\n", r->rows_over_turns);
     if (r->overloaded > 0) {
         printf("  refused as overloaded                         %6zu\n", r->overloaded);
     }
@@ -274,7 +313,7 @@ static void print_result(const serving *s, const serve_result *r) {
     fflush(stdout);
 }
 
-static bool run_rows(serving *s, size_t rows) {
+static bool run_rows(serving *s, contender *c, size_t rows) {
     const serve_options *o = &s->options;
     const synthetic_shape *shape = &s->data.shape;
     size_t all = shape->batches * shape->accounts * shape->observation_rows;
@@ -288,11 +327,11 @@ static bool run_rows(serving *s, size_t rows) {
                        .accounts_count = o->accounts};
     double seconds = o->seconds > 0 ? (double)o->seconds : o->quick ? QUICK_SECONDS : FULL_SECONDS;
     serve_plan plan = {.rows = &asked,
-                       .adder_url = s->adder_url,
+                       .adder_url = c->url,
                        .echo_url = s->echo_url,
                        .echo = s->echo,
                        .window_rows = o->window_rows,
-                       .engine = &s->engine,
+                       .engine = &c->engine,
                        .callers = o->callers,
                        .requests_per_s = (double)o->requests_per_s,
                        .seconds = seconds};
@@ -300,7 +339,7 @@ static bool run_rows(serving *s, size_t rows) {
     if (!serve_measure(&plan, &result, s->error, ERROR_BYTES)) {
         return false;
     }
-    print_result(s, &result);
+    print_result(s, c, &result);
     return true;
 }
 
@@ -310,12 +349,17 @@ int bench_serve(int argc, char **argv) {
     if (status != 0) {
         return status;
     }
+    /* Callers keep the memory of their messages, or this program would spend its time in page
+     * faults, and be the bottleneck. */
+    mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     bool done = sodium_init() >= 0 && open_all(&s);
     if (done) {
         print_head(&s);
     }
-    for (size_t i = 0; done && i < s.options.rows.count; i++) {
-        done = run_rows(&s, s.options.rows.value[i]);
+    size_t runs = s.options.rows.count * s.contenders;
+    for (size_t i = 0; done && i < runs; i++) {
+        done = run_rows(&s, &s.contender[i % s.contenders], s.options.rows.value[i / s.contenders]);
     }
     if (!done) {
         fprintf(stderr, NAME ": %s\n", s.error);

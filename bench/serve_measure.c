@@ -22,6 +22,7 @@ typedef struct {
     double engine_rows_per_s[SERVE_ROUNDS];
     double p50_over_echo[SERVE_ROUNDS];
     double rows_over_lesser[SERVE_ROUNDS];
+    double rows_over_turns[SERVE_ROUNDS];
 } rounds;
 
 static bool run_load(const rounds *r, bool echo, size_t callers, double seconds,
@@ -63,8 +64,10 @@ static bool time_round(rounds *r, size_t round, char *error, size_t error_bytes)
         batch_rows / stream_time(r->plan->engine, PART * r->plan->seconds);
     double rows = (double)r->plan->rows->rows;
     double echo = rows * r->requests_per_s[ECHO_MANY][round];
-    double lesser = echo < r->engine_rows_per_s[round] ? echo : r->engine_rows_per_s[round];
-    r->rows_over_lesser[round] = rows * r->requests_per_s[ADDER_MANY][round] / lesser;
+    double engine = r->engine_rows_per_s[round];
+    double adder = rows * r->requests_per_s[ADDER_MANY][round];
+    r->rows_over_lesser[round] = adder / (echo < engine ? echo : engine);
+    r->rows_over_turns[round] = adder * (1.0 / echo + 1.0 / engine);
     r->p50_over_echo[round] = r->us[ADDER_ONE][0][round] / r->us[ECHO_ONE][0][round];
     return true;
 }
@@ -88,6 +91,7 @@ static void sum_up(rounds *r) {
     result->engine_rows_per_s = bench_median(r->engine_rows_per_s, SERVE_ROUNDS);
     result->p50_over_echo = bench_median(r->p50_over_echo, SERVE_ROUNDS);
     result->rows_over_lesser = bench_median(r->rows_over_lesser, SERVE_ROUNDS);
+    result->rows_over_turns = bench_median(r->rows_over_turns, SERVE_ROUNDS);
 }
 
 static bool time_open(rounds *r, char *error, size_t error_bytes) {

@@ -40,6 +40,7 @@ typedef struct {
     double engine_rows_per_s;
     double p50_over_echo;    /* of one caller */
     double rows_over_lesser; /* Adder's rows a second over the lesser of echo's and engine's */
+    double rows_over_turns;  /* over what both could do in turns on the cores that they share */
     size_t overloaded;
     double open_requests_per_s; /* asked for, and ... */
     load_result open;           /* ... what came of it */

@@ -21,7 +21,6 @@ enum {
     ROWS_MAX = 8192,
     DIM = 256,
     CLASSES = 10,
-    MEMORY_RANK = 32,
     ACCOUNTS = 1000,
     ACCOUNT_ROWS = 16,
     CALLERS = 8,
@@ -39,7 +38,8 @@ static const struct argp_option options[] = {
     {"dim", 'd', "D", 0, "Floats in an embedding of the made-up reference (256)", 2},
     {"classes", 'c', "C", 0, "Its classes (10)", 2},
     {"window", 'w', "W", 0, "Rows in a window (16, or the reference's)", 2},
-    {"memory-rank", KEY_MEMORY_RANK, "Q", 0, "Of the memories; 0: none (32)", 2},
+    {"memory-rank", KEY_MEMORY_RANK, "LIST", 0,
+     "Of the memories; 0: none; numbers with commas between (32,0)", 2},
     {"rows", 'r', "LIST", 0, "Rows of a request; numbers with commas between (16,256)", 3},
     {"rows-per-account", KEY_ACCOUNT_ROWS, "R", 0, "Rows of an account in a request (16)", 3},
     {"accounts", 'a', "N", 0, "Accounts that take turns (1000)", 3},
@@ -78,7 +78,8 @@ static bool parse_key(int key, const char *text, serve_options *o) {
     case 'w':
         return parse_size("window", 1, ENGINE_WINDOW_MAX, text, &o->window_rows);
     case KEY_MEMORY_RANK:
-        return parse_size("memory-rank", 0, ENGINE_MEMORY_RANK_MAX, text, &o->memory_rank);
+        return bench_parse_list(&(bench_range){NAME, "memory-rank", 0, ENGINE_MEMORY_RANK_MAX},
+                                text, &o->memory_ranks);
     case 'r':
         return bench_parse_list(&(bench_range){NAME, "rows", 1, ROWS_MAX}, text, &o->rows);
     case KEY_ACCOUNT_ROWS:
@@ -101,6 +102,9 @@ static bool parse_key(int key, const char *text, serve_options *o) {
 static void set_defaults(serve_options *o) {
     if (o->rows.count == 0) {
         o->rows = o->quick ? (bench_list){{16}, 1} : (bench_list){{16, 256}, 2};
+    }
+    if (o->memory_ranks.count == 0) {
+        o->memory_ranks = (bench_list){{32, 0}, 2};
     }
     o->accounts = o->accounts > 0 ? o->accounts : o->quick ? CALLERS : ACCOUNTS;
     o->dim = o->dim > 0 ? o->dim : o->quick ? ACCOUNT_ROWS : DIM;
@@ -167,10 +171,7 @@ int serve_options_parse(int argc, char **argv, serve_options *o) {
                "--callers, each asking again as soon as it is answered; then an open loop at a "
                "fixed rate, whose latencies count from when a request was due.",
     };
-    *o = (serve_options){.classes = CLASSES,
-                         .memory_rank = MEMORY_RANK,
-                         .account_rows = ACCOUNT_ROWS,
-                         .callers = CALLERS};
+    *o = (serve_options){.classes = CLASSES, .account_rows = ACCOUNT_ROWS, .callers = CALLERS};
     argv[0] = name; /* what getopt puts before its messages */
     return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
 }

@@ -19,8 +19,8 @@ typedef struct {
     serve_transport transport;
     bench_list rows; /* of a request */
     size_t dim, classes;
-    size_t window_rows; /* 0: not given */
-    size_t memory_rank;
+    size_t window_rows;      /* 0: not given */
+    bench_list memory_ranks; /* each of a house of its own */
     size_t accounts, account_rows, callers, threads;
     size_t requests_per_s; /* of the open loop; 0: by what the closed loop's peak was */
     size_t seconds;        /* 0: not given */

@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,15 +24,7 @@ typedef struct {
     lists *lists;
     service *service;
     server *server;
-    pthread_t owner;
 } daemon_state;
-
-static void *owner_main(void *argument) {
-    service *service = argument;
-    while (service_step(service)) {
-    }
-    return NULL;
-}
 
 static bool open_service(daemon_state *d, char *error) {
     const config *c = &d->config;
@@ -75,6 +66,7 @@ static bool open_server(daemon_state *d, char *error) {
                                          .connections_max = d->config.connections_max,
                                          .host = d->service,
                                          .begin = service_begin,
+                                         .work = service_work,
                                          .encode = service_encode},
                        error, ERROR_BYTES);
 }
@@ -185,17 +177,11 @@ int main(int argc, char **argv) {
         close_all(&d);
         return EXIT_FAILURE;
     }
-    announce(&d); /* while the engine is still this thread's */
-    if (pthread_create(&d.owner, NULL, owner_main, d.service) != 0) {
-        log_line(LOG_ERROR, "no thread to be had");
-        close_all(&d);
-        return EXIT_FAILURE;
-    }
+    announce(&d);
     while (sem_wait(&leave) != 0) {
     }
     log_line(LOG_INFO, "ending: answering what was accepted");
     service_end(d.service);
-    pthread_join(d.owner, NULL);
     server_drain(d.server);
     close_all(&d);
     return EXIT_SUCCESS;

@@ -1,7 +1,7 @@
 /*
  * explain.h - why an account or a group has its verdict: what an operator is told.
  *
- * Threads: the owner's.
+ * Threads: one at a time, the owner of the queue.
  */
 #ifndef ADDER_EXPLAIN_H
 #define ADDER_EXPLAIN_H

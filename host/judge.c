@@ -104,14 +104,23 @@ static policy_listing listing_of(const judge *j, bool group, const wire_text *na
     return lists_find(j->options.lists, group, name->bytes, name->length);
 }
 
+static uint32_t group_observation(const batch *batch, const request *request, size_t row) {
+    return request->wire.groups == NULL ? BATCH_NONE
+                                        : batch_observation_of(batch, request->groups_first + row);
+}
+
+bool judge_row_repeats(const batch *batch, const request *request, size_t row) {
+    size_t own = request->first + row;
+    return row > 0 && batch_observation_of(batch, own) == batch_observation_of(batch, own - 1) &&
+           group_observation(batch, request, row) == group_observation(batch, request, row - 1);
+}
+
 answer_row judge_row(const judge *j, const batch *batch, const request *request, size_t row) {
     static const ruling none = {.side = {.verdict = WIRE_CLEAN}};
     static const wire_text no_name = {"", 0};
     const wire_request *wire = &request->wire;
     uint32_t own = batch_observation_of(batch, request->first + row);
-    uint32_t grouped = wire->groups == NULL
-                           ? BATCH_NONE
-                           : batch_observation_of(batch, request->groups_first + row);
+    uint32_t grouped = group_observation(batch, request, row);
     const ruling *account = &j->ruling[own];
     const ruling *group = grouped == BATCH_NONE ? &none : &j->ruling[grouped];
     policy_belief belief =

@@ -39,6 +39,8 @@ void judge_observe(judge *judge, const batch *batch);
 void judge_skip(judge *judge, const batch *batch);
 /* Of a row of the batch observed last. */
 answer_row judge_row(const judge *judge, const batch *batch, const request *request, size_t row);
+/* Which is the same as of the row before. */
+bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */

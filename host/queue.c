@@ -3,6 +3,7 @@
  */
 #include "queue.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -13,13 +14,14 @@ typedef struct {
 
 struct queue {
     pthread_mutex_t lock;
-    pthread_cond_t filled;
     place *place; /* [entries_max] ring */
     size_t entries_max;
     size_t rows_max;
     size_t first;
     size_t entries;
     size_t rows;
+    bool owned;
+    bool unfinished; /* while nobody owns it */
     bool ended;
 };
 
@@ -36,7 +38,6 @@ queue *queue_open(size_t entries_max, size_t rows_max) {
     q->entries_max = entries_max;
     q->rows_max = rows_max;
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->filled, NULL);
     return q;
 }
 
@@ -44,7 +45,6 @@ void queue_close(queue *q) {
     if (q == NULL) {
         return;
     }
-    pthread_cond_destroy(&q->filled);
     pthread_mutex_destroy(&q->lock);
     free(q->place);
     free(q);
@@ -67,9 +67,6 @@ static queue_status put_locked(queue *q, void *entry, size_t rows) {
 queue_status queue_put(queue *q, void *entry, size_t rows) {
     pthread_mutex_lock(&q->lock);
     queue_status status = put_locked(q, entry, rows);
-    if (status == QUEUE_OK) {
-        pthread_cond_signal(&q->filled);
-    }
     pthread_mutex_unlock(&q->lock);
     return status;
 }
@@ -86,26 +83,36 @@ static size_t take_locked(queue *q, void **entry, size_t entries) {
     return taken;
 }
 
-size_t queue_take(queue *q, void **entry, size_t entries) {
+bool queue_own(queue *q) {
     pthread_mutex_lock(&q->lock);
-    while (q->entries == 0 && !q->ended) {
-        pthread_cond_wait(&q->filled, &q->lock);
-    }
+    bool mine = !q->owned && (q->entries > 0 || q->unfinished);
+    q->owned = q->owned || mine;
+    pthread_mutex_unlock(&q->lock);
+    return mine;
+}
+
+/* To find nothing and to leave are one: what is put afterwards finds no owner. */
+size_t queue_take(queue *q, void **entry, size_t entries, bool stay) {
+    pthread_mutex_lock(&q->lock);
+    assert(q->owned);
     size_t taken = take_locked(q, entry, entries);
+    q->owned = taken > 0 || stay;
     pthread_mutex_unlock(&q->lock);
     return taken;
 }
 
-size_t queue_try(queue *q, void **entry, size_t entries) {
+bool queue_disown(queue *q, bool unfinished) {
     pthread_mutex_lock(&q->lock);
-    size_t taken = take_locked(q, entry, entries);
+    assert(q->owned);
+    q->owned = false;
+    q->unfinished = unfinished;
+    bool more = q->entries > 0 || unfinished;
     pthread_mutex_unlock(&q->lock);
-    return taken;
+    return more;
 }
 
 void queue_end(queue *q) {
     pthread_mutex_lock(&q->lock);
     q->ended = true;
-    pthread_cond_broadcast(&q->filled);
     pthread_mutex_unlock(&q->lock);
 }

@@ -1,6 +1,10 @@
 /*
- * queue.h - requests from NNG's threads to the one that owns the accounts: bounded, first in first
- * out.
+ * queue.h - requests from the threads that received them to the one that carries them out: bounded,
+ * first in first out.
+ *
+ * Who carries them out is settled here too. A thread that has put a request asks with queue_own;
+ * at most one at a time is told that it is the one, and stays so until queue_take finds nothing
+ * left for it. Whoever is refused may leave: the owner takes what was put before.
  */
 #ifndef ADDER_QUEUE_H
 #define ADDER_QUEUE_H
@@ -22,11 +26,16 @@ queue *queue_open(size_t entries_max, size_t rows_max);
 void queue_close(queue *queue); /* NULL is allowed */
 
 queue_status queue_put(queue *queue, void *entry, size_t rows); /* any thread */
-/* Takes all that waits, at most `entries` of them; waits for the first. 0: ended and empty. */
-size_t queue_take(queue *queue, void **entry, size_t entries);
-/* The same without waiting; 0: nothing waits. */
-size_t queue_try(queue *queue, void **entry, size_t entries);
-/* From now on queue_put refuses; queue_take empties the queue and then returns 0. Any thread. */
+/* True: something waits or is unfinished, nobody owned the queue, and now the caller does. Any
+ * thread. */
+bool queue_own(queue *queue);
+/* Of the owner: takes all that waits, at most `entries` of them. 0: nothing waits, and unless it
+ * wants to stay the caller is the owner no more. */
+size_t queue_take(queue *queue, void **entry, size_t entries, bool stay);
+/* The owner is so no more, and may leave something of what it took unfinished. True: somebody must
+ * ask to own it again, since something waits or is unfinished. */
+bool queue_disown(queue *queue, bool unfinished);
+/* From now on queue_put refuses. Any thread. */
 void queue_end(queue *queue);
 
 #endif

@@ -71,17 +71,25 @@ void request_answer_row(request *r, size_t row, const answer_row *answer) {
     r->reasons[row] = answer->reason;
 }
 
+/* Of each name and how many rows in a row have it. */
 static uint64_t digest_texts(uint64_t digest, const wire_text *texts, size_t count,
                              const unsigned char key[crypto_shorthash_KEYBYTES]) {
-    unsigned char block[sizeof digest + WIRE_ACCOUNT_BYTES_MAX];
-    for (size_t i = 0; i < count; i++) {
-        memcpy(block, &digest, sizeof digest);
-        if (texts[i].length > 0) { /* or it is a row without a group, of no bytes at all */
-            memcpy(block + sizeof digest, texts[i].bytes, texts[i].length);
+    uint64_t head[2] = {digest};
+    unsigned char block[sizeof head + WIRE_ACCOUNT_BYTES_MAX];
+    for (size_t i = 0; i < count;) {
+        const wire_text *text = &texts[i];
+        size_t first = i++;
+        while (i < count && wire_name_repeats(texts, i)) {
+            i++;
         }
-        crypto_shorthash((unsigned char *)&digest, block, sizeof digest + texts[i].length, key);
+        head[1] = i - first;
+        memcpy(block, head, sizeof head);
+        if (text->length > 0) { /* or they are rows without a group, of no bytes at all */
+            memcpy(block + sizeof head, text->bytes, text->length);
+        }
+        crypto_shorthash((unsigned char *)&head[0], block, sizeof head + text->length, key);
     }
-    return digest;
+    return head[0];
 }
 
 uint64_t request_digest(const request *r, const unsigned char key[crypto_shorthash_KEYBYTES]) {

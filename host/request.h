@@ -1,7 +1,7 @@
 /*
  * request.h - one request on its way through the house, and its answer; one for every context.
  *
- * Threads: one at a time; the queue hands it from NNG's thread to the owner's, server_finish back.
+ * Threads: one at a time; the queue hands it from the thread that received it to the queue's owner.
  */
 #ifndef ADDER_REQUEST_H
 #define ADDER_REQUEST_H

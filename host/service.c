@@ -1,5 +1,5 @@
 /*
- * service.c - see service.h. The way of a request is easiest read from service_step, at the end,
+ * service.c - see service.h. The way of a request is easiest read from step, near the end,
  * up.
  */
 #include "service.h"
@@ -53,7 +53,7 @@ struct service {
     queue *queue;
     request *request;   /* [contexts] */
     engine_facts facts; /* as of opening */
-    /* Of the owner's thread. */
+    /* Of the thread that owns the queue. */
     engine *engine;
     accounts *accounts;
     judge *judge;
@@ -347,7 +347,7 @@ int service_encode(void *host, server_call *call, nng_msg *reply) {
     return reply_encode(&s->reply, r, &hello, reply);
 }
 
-/* ---- on the owner's thread ---- */
+/* ---- on the thread that owns the queue ---- */
 
 /* After a call of the engine, in which it may have lost its device. */
 static void watch_engine(service *s) {
@@ -356,6 +356,18 @@ static void watch_engine(service *s) {
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
         log_line(LOG_WARNING, "%s", facts.note);
+    }
+}
+
+/* To send a reply from here wakes no other thread; but where there is poison to draw, which is
+ * drawn whatever the verdicts are, that would hold up the next batch. The request is not ours any
+ * more afterwards. */
+static void give_back(const service *s, request *r) {
+    bool drawn = r->code == WIRE_OK && r->wire.want_poison && s->reply.may_poison;
+    if (drawn) {
+        server_finish(r->call);
+    } else {
+        server_answer(r->call);
     }
 }
 
@@ -476,8 +488,11 @@ static plan plan_one(service *s, batch *batch, request *r) {
 
 /* Takes over what the batch's observations came to, row by row. */
 static void decide(service *s, const batch *batch, request *r) {
+    answer_row row;
     for (size_t i = 0; i < r->wire.rows; i++) {
-        answer_row row = judge_row(s->judge, batch, r, i);
+        if (!judge_row_repeats(batch, r, i)) {
+            row = judge_row(s->judge, batch, r, i);
+        }
         request_answer_row(r, i, &row);
         if (r->answer != NULL) {
             r->answer->row[i] = row;
@@ -511,7 +526,7 @@ static void settle(service *s, flight *f, engine_status status) {
         }
     }
     for (size_t i = 0; i < f->requests; i++) {
-        server_finish(f->request[i]->call);
+        give_back(s, f->request[i]);
     }
 }
 
@@ -553,7 +568,7 @@ static size_t run_batch(service *s, request **requests, size_t count) {
             break;
         }
         if (plan == PLAN_DONE) {
-            server_finish(r->call);
+            give_back(s, r);
         } else {
             f->request[f->requests++] = r;
         }
@@ -567,11 +582,13 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     return taken;
 }
 
-bool service_step(service *s) {
-    size_t most = s->options.contexts;
-    size_t count = s->flights > 0 ? queue_try(s->queue, (void **)s->waiting, most)
-                                  : queue_take(s->queue, (void **)s->waiting, most);
-    if (count == 0 && s->flights > 0) {
+/* Takes all requests that wait and carries them out; where the engine works beside its caller, the
+ * last of their batches is finished by the next call. False: nothing waits or is at work any more,
+ * and this thread owns the queue no longer. */
+static bool step(service *s) {
+    bool at_work = s->flights > 0;
+    size_t count = queue_take(s->queue, (void **)s->waiting, s->options.contexts, at_work);
+    if (count == 0 && at_work) {
         land(s);
         return true;
     }
@@ -579,6 +596,19 @@ bool service_step(service *s) {
         done += run_batch(s, s->waiting + done, count - done);
     }
     return count > 0;
+}
+
+bool service_work(void *host, size_t rounds) {
+    service *s = host;
+    if (!queue_own(s->queue)) {
+        return false;
+    }
+    for (size_t i = 0; i < rounds; i++) {
+        if (!step(s)) {
+            return false;
+        }
+    }
+    return queue_disown(s->queue, s->flights > 0);
 }
 
 void service_end(service *s) {

@@ -1,12 +1,14 @@
 /*
  * service.h - the way of a request (design section 3), from decoded message to reply.
  *
- *     server -> service_begin: decode, check -> queue -> service_step: accounts, engine, policy
+ *     server -> service_begin: decode, check -> queue -> service_work: accounts, engine, policy
  *            -> service_encode: poison, reply -> server
  *
- * Threads: service_begin and service_encode run on NNG's threads, one call each at a time per call
- * number; service_step only on the one thread that owns the accounts and the engine; service_end
- * anywhere. A request is touched by one thread at a time; the queue hands it over.
+ * Threads: all run on the server's, service_end anywhere. Accounts and engine belong to one thread
+ * at a time, the one that owns the queue: who calls service_work when something waits and nobody is
+ * at it carries out all that waits as one batch, answers it, and goes on with what others have put
+ * meanwhile. So a service at rest answers without waking another thread, and a busy one batches. A
+ * request is touched by one thread at a time; the queue hands it over.
  */
 #ifndef ADDER_SERVICE_H
 #define ADDER_SERVICE_H
@@ -63,15 +65,13 @@ size_t service_message_bytes_max(const service *service);
 /* The engine's, as of opening. */
 engine_facts service_facts(const service *service);
 
-/* As server_options want them; host is the service. */
+/* As server_options want them; host is the service. service_work leaves at once where another
+ * thread is at it. */
 bool service_begin(void *host, server_call *call, const void *message, size_t bytes);
+bool service_work(void *host, size_t rounds);
 int service_encode(void *host, server_call *call, nng_msg *reply);
 
-/* Takes all requests that wait (waiting for one, unless a batch is at work) and carries them out;
- * where the engine works beside its caller, the last of their batches is finished by the next call.
- * False: service_end was called, and nothing waits or is at work any more. */
-bool service_step(service *service);
-/* From now on new requests are refused with "draining". */
+/* From now on new requests are refused with "draining"; those that wait are still carried out. */
 void service_end(service *service);
 
 #endif

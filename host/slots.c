@@ -1,5 +1,5 @@
 /*
- * slots.c - see slots.h.
+ * slots.c - see slots.h. Rows of an account mostly stand together: then it is looked up once.
  */
 #include "slots.h"
 
@@ -33,15 +33,30 @@ static bool resolve(accounts *accounts, engine *engine, accounts_name name, uint
     return *slot != ACCOUNTS_NONE;
 }
 
-static bool resolve_row(slots *s, accounts *accounts, engine *engine, const wire_request *request,
-                        size_t row) {
-    bool grouped = request->groups != NULL && request->groups[row].length > 0;
-    s->account_fresh[row] = s->group_fresh[row] = false;
-    s->group[row] = ACCOUNTS_NONE;
+static bool resolve_account(slots *s, accounts *accounts, engine *engine,
+                            const wire_request *request, size_t row) {
+    s->account_fresh[row] = false;
+    if (wire_name_repeats(request->accounts, row)) {
+        s->account[row] = s->account[row - 1];
+        return true;
+    }
     return resolve(accounts, engine, name_of(&request->accounts[row], false), &s->account[row],
-                   &s->account_fresh[row]) &&
-           (!grouped || resolve(accounts, engine, name_of(&request->groups[row], true),
-                                &s->group[row], &s->group_fresh[row]));
+                   &s->account_fresh[row]);
+}
+
+static bool resolve_group(slots *s, accounts *accounts, engine *engine, const wire_request *request,
+                          size_t row) {
+    s->group_fresh[row] = false;
+    s->group[row] = ACCOUNTS_NONE;
+    if (request->groups == NULL || request->groups[row].length == 0) {
+        return true;
+    }
+    if (wire_name_repeats(request->groups, row)) {
+        s->group[row] = s->group[row - 1];
+        return true;
+    }
+    return resolve(accounts, engine, name_of(&request->groups[row], true), &s->group[row],
+                   &s->group_fresh[row]);
 }
 
 /* Nobody has told the judge of those who are fresh. */
@@ -59,7 +74,9 @@ static void take_back(const slots *s, accounts *accounts, const wire_request *re
 
 bool slots_resolve(slots *s, accounts *accounts, engine *engine, const wire_request *request) {
     for (size_t i = 0; i < request->rows; i++) {
-        if (!resolve_row(s, accounts, engine, request, i)) {
+        s->group_fresh[i] = false; /* should its account's not come about */
+        if (!resolve_account(s, accounts, engine, request, i) ||
+            !resolve_group(s, accounts, engine, request, i)) {
             take_back(s, accounts, request, i + 1);
             return false;
         }

@@ -1,7 +1,7 @@
 /*
  * slots.h - where the accounts and groups of a request's rows are kept.
  *
- * Threads: the owner's.
+ * Threads: one at a time, the owner of the queue.
  */
 #ifndef ADDER_SLOTS_H
 #define ADDER_SLOTS_H

@@ -1,46 +1,49 @@
 /*
  * server.c - contexts, each one call at a time, driven by NNG's callbacks.
  *
- *     receive -> on_received: begin() -> [HOST] -> on_work: encode() -> send -> on_sent -> receive
+ *     receive -> on_received: begin() -> [host] -> encode() -> send -> on_sent -> receive
  *
- * A call that is answered at once skips [HOST]. Its `io` aio receives and sends; its `work` aio is
- * busy while the host has the call, finished by server_finish: that is what brings the call back to
- * an NNG thread. Nothing cancels a work aio but stop_calls, by the same hand-over, so no
- * cancellation routine (nng_aio_defer) is needed and nng_aio_finish runs exactly once.
+ * A call that is answered at once skips [host]. Its `io` aio receives and sends; its `hand` aio
+ * does no work, as `more` does not: to finish it is what brings a call to an NNG thread. The host's
+ * right to give a call back is the flag `held`: server_answer, server_finish and stop_calls take
+ * it, one of them gets it.
  */
 #include "server.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
 
 #include "listener.h"
 
-/* Who has a call between begin() and encode(). */
-enum { HOLD_BEGIN, HOLD_HOST, HOLD_DONE };
-
 struct server_call {
     server *server;
     size_t index;
     nng_ctx context;
     nng_aio *io;
-    nng_aio *work;
+    nng_aio *hand;
     nng_msg *request;
     nng_pipe peer;
-    bool sending; /* what io is doing */
-    bool late;    /* begun after server_drain */
-    atomic_int hold;
+    bool sending;     /* what io is doing */
+    bool late;        /* begun after server_drain */
+    atomic_bool held; /* by the host */
 };
 
 struct server {
     server_options options;
     nng_socket socket;
+    nng_aio *more; /* work() without a connection */
+    atomic_bool more_due;
+    atomic_int asker;               /* whose request came last */
+    atomic_uint_fast64_t others_us; /* when that was last another one */
     bool stopped;
     bool closed; /* the socket is, so that no callback comes any more */
     atomic_bool stopping;
@@ -102,6 +105,46 @@ static void call_reply(server_call *call) {
     nng_ctx_send(call->context, call->io);
 }
 
+static uint64_t clock_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* The work goes on in on_more, unless it is about to. */
+static void work_on(server *s) {
+    if (!atomic_exchange(&s->more_due, true) && nng_aio_begin(s->more)) {
+        nng_aio_finish(s->more, 0);
+    }
+}
+
+static void on_more(void *argument) {
+    server *s = argument;
+    if (nng_aio_result(s->more) == 0) {
+        atomic_store(&s->more_due, false);
+        while (s->options.work(s->options.host, SIZE_MAX)) {
+        }
+    }
+}
+
+/* Whether requests of several connections have come lately. */
+static bool is_crowded(server *s, nng_pipe peer) {
+    uint64_t now = clock_us();
+    if (atomic_exchange(&s->asker, nng_pipe_id(peer)) != nng_pipe_id(peer)) {
+        return now - atomic_exchange(&s->others_us, now) < SERVER_CROWD_US;
+    }
+    return now - atomic_load(&s->others_us) < SERVER_CROWD_US;
+}
+
+/* A lone caller's request is carried out here and now. Where others have called too, theirs may be
+ * on their way through NNG's queue of callbacks, and one carried out by itself costs nearly as much
+ * as several together and makes them wait: so work goes to the end of that queue. */
+static void work_here(server *s, nng_pipe peer) {
+    if (is_crowded(s, peer) || s->options.work(s->options.host, SERVER_ROUNDS_MAX)) {
+        work_on(s);
+    }
+}
+
 static void on_received(server_call *call) {
     server *s = call->server;
     int error = nng_aio_result(call->io);
@@ -126,19 +169,15 @@ static void on_received(server_call *call) {
         call_receive(call);
         return;
     }
+    nng_pipe peer = call->peer; /* once begun, the call may come to its next request at any time */
     call_started(call);
-    atomic_store(&call->hold, HOLD_BEGIN);
+    atomic_store(&call->held, true);
     if (s->options.begin(s->options.host, call, nng_msg_body(call->request),
                          nng_msg_len(call->request))) {
+        atomic_store(&call->held, false);
         call_reply(call);
-        return;
-    }
-    if (!nng_aio_begin(call->work)) {
-        return; /* the server stops: on_work runs with an error */
-    }
-    int hold = HOLD_BEGIN;
-    if (!atomic_compare_exchange_strong(&call->hold, &hold, HOLD_HOST)) {
-        nng_aio_finish(call->work, 0); /* the host was done before begin() returned */
+    } else if (s->options.work != NULL) {
+        work_here(s, peer);
     }
 }
 
@@ -169,10 +208,10 @@ static void on_io(void *argument) {
     }
 }
 
-static void on_work(void *argument) {
+static void on_hand(void *argument) {
     server_call *call = argument;
-    if (nng_aio_result(call->work) != 0) {
-        call_ended(call); /* abandoned: the server stops */
+    if (nng_aio_result(call->hand) != 0) {
+        call_ended(call); /* the server stops */
         return;
     }
     call_reply(call);
@@ -193,15 +232,16 @@ size_t server_call_index(const server_call *call) {
     return call->index;
 }
 
+void server_answer(server_call *call) {
+    if (atomic_exchange(&call->held, false)) {
+        call_reply(call);
+    }
+}
+
 void server_finish(server_call *call) {
-    int hold = HOLD_BEGIN;
-    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-        return; /* begin() has not returned; its thread goes on */
-    }
-    hold = HOLD_HOST;
-    if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-        nng_aio_finish(call->work, 0);
-    }
+    if (atomic_exchange(&call->held, false) && nng_aio_begin(call->hand)) {
+        nng_aio_finish(call->hand, 0);
+    } /* of an aio that is stopped NNG has on_hand run with an error */
 }
 
 size_t server_in_flight(server *server) {
@@ -215,20 +255,22 @@ size_t server_connections_refused(const server *server) {
     return atomic_load(&server->refused);
 }
 
-/* First no io runs and none can start, so that no call can get to the host any more; then the calls
- * it still has are taken from it; then what on_work submitted to io has failed and is over. */
+/* First no io runs and none can start, so that no call can get to the host any more and no thread
+ * is in work(); then the calls that the host still has are taken from it; then what on_hand
+ * submitted to io has failed and is over. */
 static void stop_calls(server *s) {
     for (size_t i = 0; i < s->calls; i++) {
         nng_aio_stop(s->call[i].io);
     }
+    nng_aio_stop(s->more);
     for (size_t i = 0; i < s->calls; i++) {
-        server_call *call = &s->call[i];
-        int hold = HOLD_HOST;
-        if (atomic_compare_exchange_strong(&call->hold, &hold, HOLD_DONE)) {
-            nng_aio_finish(call->work, NNG_ECANCELED);
+        if (atomic_exchange(&s->call[i].held, false)) {
+            call_ended(&s->call[i]);
         }
-        nng_aio_stop(call->work);
-        nng_aio_stop(call->io);
+    }
+    for (size_t i = 0; i < s->calls; i++) {
+        nng_aio_stop(s->call[i].hand);
+        nng_aio_stop(s->call[i].io);
     }
 }
 
@@ -270,8 +312,9 @@ void server_close(server *server) {
         }
         nng_msg_free(server->call[i].request);
         nng_aio_free(server->call[i].io);
-        nng_aio_free(server->call[i].work);
+        nng_aio_free(server->call[i].hand);
     }
+    nng_aio_free(server->more);
     pthread_cond_destroy(&server->none_owed);
     pthread_mutex_destroy(&server->lock);
     pthread_mutex_destroy(&server->cutting);
@@ -279,19 +322,30 @@ void server_close(server *server) {
 }
 
 static bool open_calls(server *s) {
+    if (nng_aio_alloc(&s->more, on_more, s) != 0) {
+        return false;
+    }
     for (size_t i = 0; i < s->options.contexts; i++) {
         server_call *call = &s->call[i];
         call->server = s;
         call->index = i;
-        atomic_init(&call->hold, HOLD_DONE);
+        atomic_init(&call->held, false);
         s->calls = i + 1; /* stop and close take a call whose aios are NULL */
         if (nng_aio_alloc(&call->io, on_io, call) != 0 ||
-            nng_aio_alloc(&call->work, on_work, call) != 0 ||
+            nng_aio_alloc(&call->hand, on_hand, call) != 0 ||
             nng_ctx_open(&call->context, s->socket) != 0) {
             return false;
         }
     }
     return true;
+}
+
+/* What a message was kept in goes to the next one. glibc would hand memory of that size back to
+ * the kernel at every turn, and take it anew, page by page: with requests of 256 KB that was a
+ * third of what the server spent on one. */
+static void keep_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, SERVER_KEPT_BLOCK_BYTES);
+    mallopt(M_TRIM_THRESHOLD, SERVER_KEPT_BYTES);
 }
 
 static int listen_at(server *s, const char *url) {
@@ -335,6 +389,7 @@ bool server_open(server **out, const server_options *options, char *error, size_
         snprintf(error, error_bytes, "listen at %s: no memory", url);
         return false;
     }
+    keep_memory();
     s->options = *options;
     s->options.url = NULL; /* the caller's, not kept */
     s->options.send_ms = options->send_ms > 0 ? options->send_ms : SERVER_SEND_MS;

@@ -2,9 +2,9 @@
  * server.h - NNG rep0 with parallel contexts; who answers and how is the host's.
  *
  * Each context carries one call at a time: receive -> begin() -> [the host works] -> encode() ->
- * send. begin() and encode() run on NNG's threads; server_finish() may be called from any thread
- * and hands the call back to an NNG thread, which encodes and sends. So the host's own thread never
- * touches a message.
+ * send. begin() and work() run on NNG's threads. The host gives a call back from any thread, in one
+ * of two ways: server_answer encodes and sends there and then, which wakes nobody but the peer;
+ * server_finish leaves that to one of NNG's threads, which is for replies that take long.
  */
 #ifndef ADDER_SERVER_H
 #define ADDER_SERVER_H
@@ -16,8 +16,12 @@
 
 enum {
     SERVER_CONTEXTS_MAX = 256,
+    SERVER_ROUNDS_MAX = 8,  /* of work() in the callback of a connection */
+    SERVER_CROWD_US = 1000, /* callers within this time are several at once */
     SERVER_LINGER_MS = 200,
-    SERVER_SEND_MS = 10000, /* the default of send_ms */
+    SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* of the process's memory, once used, and ... */
+    SERVER_KEPT_BYTES = 64 << 20,       /* ... what of it is free */
+    SERVER_SEND_MS = 10000,             /* the default of send_ms */
     SERVER_CLOSE_MS = 2000, /* NNG 1.5.2 may hang in closing a busy socket; then it is left */
 };
 
@@ -32,8 +36,16 @@ typedef struct {
     int send_ms;              /* a peer that does not take its reply in this time is cut off, lest
                                * it hold a context for ever; 0: SERVER_SEND_MS */
     void *host;
-    /* A request has come. True: answer now. False: the host will call server_finish, once. */
+    /* A request has come. True: answer now. False: the host will call server_answer or
+     * server_finish, once. */
     bool (*begin)(void *host, server_call *call, const void *message, size_t bytes);
+    /* After a begin() that returned false: carries out what waits, this call and others, in at most
+     * `rounds` rounds. On the same thread for a lone caller, else soon on another of NNG's. True:
+     * more waits, and it is to be called again. Until it returns NNG cannot clean up after the
+     * connection that the call came by, nor after any other (1.5.2), which is why the rounds are
+     * limited; where they do not suffice it goes on without such a limit, on another of NNG's
+     * threads, of which there are two for each core. NULL: the host has threads of its own. */
+    bool (*work)(void *host, size_t rounds);
     /* Appends the reply to an empty message; 0 or an NNG error (then the call is dropped). The
      * request's bytes are still valid. */
     int (*encode)(void *host, server_call *call, nng_msg *reply);
@@ -44,8 +56,10 @@ typedef struct {
 bool server_open(server **out, const server_options *options, char *error, size_t error_bytes);
 /* Call number 0..contexts-1: the host's own state for it lives in an array of its own. */
 size_t server_call_index(const server_call *call);
-/* The host is done with a call that begin() left to it: once a call, from any thread, also before
- * begin() has returned. */
+/* The host is done with a call that begin() left to it: once a call, by one of the two, from any
+ * thread, also before begin() has returned. Afterwards the next request may have come as this call.
+ */
+void server_answer(server_call *call);
 void server_finish(server_call *call);
 /* Calls between begin() and the end of their send. */
 size_t server_in_flight(server *server);
@@ -55,8 +69,10 @@ size_t server_connections_refused(const server *server);
  * a send done when its transport has taken it and drops what is unsent on close. The host must by
  * then refuse new work. Then stops all contexts. Not from a callback. */
 void server_drain(server *server);
-/* Abandons the calls that the host still has: it must not finish them any more. Not from a
- * callback. NULL is allowed; drained or not. */
+/* Abandons the calls that the host still has: threads of its own must not be giving them back any
+ * more. Returns when no thread is in begin(), work() or encode(). Not from a callback. NULL is
+ * allowed; drained or not.
+ */
 void server_close(server *server);
 
 #endif

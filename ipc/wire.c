@@ -31,6 +31,12 @@ size_t wire_dtype_bytes(wire_dtype dtype) {
     return dtype == WIRE_F32 ? 4 : 2;
 }
 
+bool wire_name_repeats(const wire_text *names, size_t i) {
+    return i > 0 && names[i].length == names[i - 1].length &&
+           (names[i].length == 0 ||
+            memcmp(names[i].bytes, names[i - 1].bytes, names[i].length) == 0);
+}
+
 static void put_want(wire_writer *w, const wire_outgoing *request) {
     wire_put_text(w, "want");
     msgpack_pack_array(&w->packer, (size_t)request->want_poison + request->want_detail);

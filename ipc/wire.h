@@ -301,5 +301,7 @@ wire_code wire_decode_explanation(wire_reply *reply, wire_explanation *explanati
 
 const char *wire_code_name(wire_code code); /* "bad_message", ... */
 size_t wire_dtype_bytes(wire_dtype dtype);
+/* names[i] is the same as the one before it. */
+bool wire_name_repeats(const wire_text *names, size_t i);
 
 #endif

@@ -47,7 +47,7 @@ static bool begin(void *argument, server_call *call, const void *message, size_t
     if (mine->code != WIRE_OK || mine->request.op != WIRE_SCORE) {
         return true;
     }
-    if (host->finish == STUB_OWNER) {
+    if (host->finish == STUB_OWNER || host->finish == STUB_WORK) {
         pthread_mutex_lock(&host->lock);
         host->waiting[host->waiting_count++] = call;
         pthread_cond_signal(&host->changed);
@@ -59,6 +59,26 @@ static bool begin(void *argument, server_call *call, const void *message, size_t
         server_finish(call);
     }
     return host->finish == STUB_AT_ONCE;
+}
+
+/* One call, whatever the rounds; calls go back in either way. */
+static bool work_one(void *argument, size_t rounds) {
+    stub_host *host = argument;
+    cr_assert_gt(rounds, 0);
+    pthread_mutex_lock(&host->lock);
+    server_call *call = host->waiting_count > 0 ? host->waiting[--host->waiting_count] : NULL;
+    bool more = host->waiting_count > 0;
+    pthread_mutex_unlock(&host->lock);
+    if (call != NULL) {
+        size_t index = server_call_index(call);
+        work(&host->calls[index]);
+        if (index % 2 == 0) {
+            server_answer(call);
+        } else {
+            server_finish(call);
+        }
+    }
+    return more;
 }
 
 static int encode_hello(nng_msg *reply) {
@@ -144,10 +164,12 @@ static void *own(void *argument) {
     stub_host *host = argument;
     pthread_mutex_lock(&host->lock);
     for (;;) {
-        while ((host->waiting_count == 0 || host->held) && !host->ending) {
+        bool idle;
+        while ((idle = host->waiting_count == 0 || host->held || host->finish == STUB_WORK) &&
+               !host->ending) {
             pthread_cond_wait(&host->changed, &host->lock);
         }
-        if (host->waiting_count == 0 || host->held) {
+        if (idle) {
             break;
         }
         server_call *call = host->waiting[--host->waiting_count];
@@ -165,6 +187,7 @@ void stub_open(stub_host *host, const char *url, stub_finish finish, server_opti
     options.url = url;
     options.host = host;
     options.begin = begin;
+    options.work = finish == STUB_WORK ? work_one : NULL;
     options.encode = encode;
     options.contexts = options.contexts > 0 ? options.contexts : 8;
     options.message_bytes_max =

@@ -20,7 +20,7 @@
 enum { STUB_ROWS_MAX = 4096, STUB_DIM = 4, STUB_CLASSES = 1000, STUB_MESSAGE_MAX = 1 << 20 };
 
 /* Who finishes a score's call. */
-typedef enum { STUB_OWNER, STUB_AT_ONCE, STUB_INSIDE_BEGIN, STUB_NEVER } stub_finish;
+typedef enum { STUB_OWNER, STUB_AT_ONCE, STUB_INSIDE_BEGIN, STUB_NEVER, STUB_WORK } stub_finish;
 
 typedef struct {
     wire_request request;

@@ -1,12 +1,14 @@
 /*
  * stub_server.h - the server's part, as server.h has it, for tests of the service alone: the test
- * says when requests come, when the owner's thread steps and when a reply is encoded.
+ * says when requests come, when they are carried out and when a reply is encoded.
  *
- * Threads: the test's own, which plays NNG's and the owner's. What fails ends the test.
+ * Threads: the test's own, which plays NNG's; several, if each has calls of its own. What fails
+ * ends the test.
  */
 #ifndef ADDER_STUB_SERVER_H
 #define ADDER_STUB_SERVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,7 +22,7 @@ enum { STUB_CALLS = 8 };
 struct server_call {
     size_t index;
     nng_msg *request;
-    bool waits; /* begun and not finished */
+    atomic_bool waits; /* begun and not given back */
     size_t finished;
 };
 
@@ -41,7 +43,7 @@ void stub_server_begin(stub_server *s, size_t index, const wire_outgoing *reques
  * reply points, is the caller's; hello may be NULL. */
 nng_msg *stub_server_reply(stub_server *s, size_t index, const wire_outgoing *request,
                            wire_hello *hello, wire_reply *reply);
-/* Begins as call 0, steps if it waits, and replies. */
+/* Begins as call 0, works if it waits, and replies. */
 nng_msg *stub_server_ask(stub_server *s, const wire_outgoing *request, wire_hello *hello,
                          wire_reply *reply);
 

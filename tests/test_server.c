@@ -86,6 +86,12 @@ Test(server, calls_answered_at_once_or_finished_inside_begin_are_answered, .time
     many_threads(STUB_IPC, STUB_INSIDE_BEGIN);
 }
 
+Test(server, calls_worked_off_on_the_servers_threads_are_answered, .timeout = 120) {
+    for (stub_transport transport = STUB_IPC; transport < STUB_TRANSPORTS; transport++) {
+        many_threads(transport, STUB_WORK);
+    }
+}
+
 /* ---- what can be asked ---- */
 
 Test(server, each_op_is_answered) {
@@ -436,7 +442,9 @@ Test(server, closing_in_the_middle_of_traffic_is_safe, .timeout = 120) {
     size_t answered = 0;
     for (unsigned round = 0; round < ROUNDS; round++) {
         static stub_host host;
-        stub_open(&host, url, (stub_finish)(round % 3), (server_options){.contexts = 3});
+        static const stub_finish finish[] = {STUB_OWNER, STUB_AT_ONCE, STUB_INSIDE_BEGIN,
+                                             STUB_WORK};
+        stub_open(&host, url, finish[round % 4], (server_options){.contexts = 3});
         STUB_WAIT(host.begun > round % 7);
         stub_close(&host);
         answered += host.answered;

@@ -3,6 +3,8 @@
  * batch, when the queue is full and when it ends are then for the test to say.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +38,10 @@ static void stage_close(stage *s) {
     stub_server_close(&s->server);
     reference_close(s->reference);
     fixture_rows_free(&s->rows);
+}
+
+static void work(stage *s) {
+    cr_assert_not(service_work(s->server.service, SIZE_MAX), "something was left over");
 }
 
 static void begin(stage *s, size_t index, const wire_outgoing *request) {
@@ -99,6 +105,14 @@ static wire_outgoing forget_of(const char *account, uint64_t seq) {
                            .account = account};
 }
 
+static wire_hello hello_of(stage *s) {
+    wire_hello hello;
+    wire_reply reply;
+    nng_msg_free(stub_server_ask(&s->server, &(wire_outgoing){.op = WIRE_HELLO}, &hello, &reply));
+    cr_assert_eq(reply.code, WIRE_OK, "%s", reply.text);
+    return hello;
+}
+
 /* ---- the claims ---- */
 
 Test(service, rows_beyond_the_queue_are_overload_and_change_nothing) {
@@ -112,7 +126,7 @@ Test(service, rows_beyond_the_queue_are_overload_and_change_nothing) {
     begin(&s, 3, &forget); /* has no rows */
     cr_assert(s.server.call[0].waits && s.server.call[2].waits && s.server.call[3].waits);
     cr_assert_eq(answer_of(&s, 1, &more).code, WIRE_OVERLOADED);
-    cr_assert(service_step(s.server.service));
+    work(&s);
     cr_assert_eq(answer_of(&s, 0, &big).code, WIRE_OK);
     cr_assert_eq(answer_of(&s, 2, &fits).code, WIRE_OK);
     cr_assert(answer_of(&s, 3, &forget).known, "the rows before it made the account");
@@ -138,15 +152,15 @@ Test(service, after_the_end_new_requests_are_draining_and_old_ones_are_answered)
     cr_assert_eq(answer_of(&s, 3, &ping).code, WIRE_OK);
     cr_assert_eq(answer_of(&s, 4, &bad).code, WIRE_BAD_DIMENSION);
     cr_assert(s.server.call[0].waits);
-    cr_assert(service_step(s.server.service), "the request that waits comes first");
+    work(&s);
     answer a = answer_of(&s, 0, &score);
     cr_assert(a.code == WIRE_OK && a.fill == 3);
-    cr_assert_not(service_step(s.server.service));
-    cr_assert_not(service_step(s.server.service));
+    work(&s);
+    cr_assert_eq(s.server.call[0].finished, 1);
     stage_close(&s);
 }
 
-Test(service, a_repeat_in_the_same_step_counts_once) {
+Test(service, a_repeat_in_the_same_batch_counts_once) {
     stage s;
     stage_open(&s);
     wire_outgoing score = score_of(&s, "a", 1, 3), other = score_of(&s, "a", 1, 4),
@@ -156,7 +170,7 @@ Test(service, a_repeat_in_the_same_step_counts_once) {
     begin(&s, 2, &other);
     begin(&s, 3, &next);
     begin(&s, 4, &score);
-    cr_assert(service_step(s.server.service));
+    work(&s);
     answer first = answer_of(&s, 0, &score), again = answer_of(&s, 1, &score),
            last = answer_of(&s, 4, &score);
     cr_assert(first.fill == 3 && again.fill == 3 && last.fill == 3);
@@ -166,7 +180,7 @@ Test(service, a_repeat_in_the_same_step_counts_once) {
     stage_close(&s);
 }
 
-Test(service, requests_of_one_step_are_carried_out_in_their_order) {
+Test(service, requests_that_wait_together_are_carried_out_in_their_order) {
     stage s;
     stage_open(&s);
     wire_outgoing score = score_of(&s, "a", 0, 3), forget = forget_of("a", 0);
@@ -176,7 +190,7 @@ Test(service, requests_of_one_step_are_carried_out_in_their_order) {
     begin(&s, 3, &score);
     begin(&s, 4, &forget);
     begin(&s, 5, &forget);
-    cr_assert(service_step(s.server.service));
+    work(&s);
     cr_assert_eq(answer_of(&s, 0, &score).fill, 3);
     cr_assert(answer_of(&s, 1, &forget).known);
     cr_assert_eq(answer_of(&s, 2, &score).fill, 3);
@@ -193,7 +207,7 @@ Test(service, what_does_not_fit_one_batch_goes_into_the_next) {
     wire_outgoing a = score_of(&s, "a", 0, 20), b = score_of(&s, "b", 0, 20);
     begin(&s, 0, &a);
     begin(&s, 1, &b);
-    cr_assert(service_step(s.server.service));
+    work(&s);
     answer first = answer_of(&s, 0, &a), second = answer_of(&s, 1, &b);
     cr_assert(first.code == WIRE_OK && second.code == WIRE_OK);
     cr_assert_eq(first.fill, WINDOW);
@@ -215,7 +229,7 @@ Test(service, requests_that_share_a_batch_score_as_if_alone) {
             pair[i] = score_of(&s, together[i], 0, rows);
             begin(&s, i, &pair[i]);
         }
-        cr_assert(service_step(s.server.service));
+        work(&s);
         answer shared[2] = {answer_of(&s, 0, &pair[0]), answer_of(&s, 1, &pair[1])};
         wire_outgoing single = score_of(&s, "alone", 0, rows);
         answer one = ask_alone(&s, &single);
@@ -229,12 +243,74 @@ Test(service, requests_that_share_a_batch_score_as_if_alone) {
     stage_close(&s);
 }
 
-static wire_hello hello_of(stage *s) {
-    wire_hello hello;
-    wire_reply reply;
-    nng_msg_free(stub_server_ask(&s->server, &(wire_outgoing){.op = WIRE_HELLO}, &hello, &reply));
-    cr_assert_eq(reply.code, WIRE_OK, "%s", reply.text);
-    return hello;
+/* What waits after as many rounds as were asked for is somebody else's to carry out. */
+Test(service, work_with_a_limit_says_when_more_is_left) {
+    stage s;
+    stage_open(&s);
+    wire_outgoing a = score_of(&s, "a", 0, 3);
+    cr_assert_not(service_work(s.server.service, 1), "nothing waits");
+    begin(&s, 0, &a);
+    cr_assert(service_work(s.server.service, 0), "a request waits");
+    cr_assert(s.server.call[0].waits);
+    cr_assert_not(service_work(s.server.service, 1));
+    cr_assert_eq(answer_of(&s, 0, &a).fill, 3);
+    begin(&s, 0, &a);
+    work(&s);
+    cr_assert_eq(answer_of(&s, 0, &a).fill, 6, "the queue has no owner after its last");
+    stage_close(&s);
+}
+
+/* ---- several threads ---- */
+
+enum { RACERS = 4, RACES = 200, ALONE = STUB_CALLS / RACERS };
+
+typedef struct {
+    stage *stage;
+    size_t number;
+    wire_outgoing request;
+    uint32_t fill; /* of the last answer */
+} racer;
+
+/* Begins and works, as NNG's threads do: who is not let in has his calls answered by others. */
+static void *race(void *argument) {
+    racer *r = argument;
+    for (size_t i = 0; i < RACES; i++) {
+        for (size_t k = 0; k < ALONE; k++) {
+            begin(r->stage, r->number * ALONE + k, &r->request);
+        }
+        service_work(r->stage->server.service, 1 + i % 3);
+        for (size_t k = 0; k < ALONE; k++) {
+            const server_call *call = &r->stage->server.call[r->number * ALONE + k];
+            while (atomic_load(&call->waits)) {
+                service_work(r->stage->server.service, SIZE_MAX);
+            }
+            answer a = answer_of(r->stage, r->number * ALONE + k, &r->request);
+            cr_assert_eq(a.code, WIRE_OK);
+            r->fill = a.fill;
+        }
+    }
+    return NULL;
+}
+
+Test(service, threads_that_race_for_the_queue_answer_every_request_once, .timeout = 60) {
+    stage s;
+    pthread_t thread[RACERS];
+    racer racers[RACERS];
+    char name[RACERS][16];
+    stage_open(&s);
+    for (size_t i = 0; i < RACERS; i++) {
+        snprintf(name[i], sizeof name[i], "racer %zu", i);
+        racers[i] = (racer){.stage = &s, .number = i, .request = score_of(&s, name[i], 0, 2)};
+        pthread_create(&thread[i], NULL, race, &racers[i]);
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(thread[i], NULL);
+        cr_assert_eq(racers[i].fill, WINDOW);
+    }
+    wire_hello hello = hello_of(&s);
+    cr_assert_eq(hello.rows, RACERS * RACES * ALONE * 2, "came %zu", (size_t)hello.rows);
+    cr_assert_eq(hello.requests, RACERS * RACES * ALONE + 1);
+    stage_close(&s);
 }
 
 Test(service, hello_counts_every_answer_and_of_the_rows_only_those_scored) {
@@ -252,7 +328,7 @@ Test(service, hello_counts_every_answer_and_of_the_rows_only_those_scored) {
     begin(&s, 1, &big);
     begin(&s, 2, &more);
     cr_assert_eq(answer_of(&s, 2, &more).code, WIRE_OVERLOADED);
-    cr_assert(service_step(s.server.service));
+    work(&s);
     cr_assert_eq(answer_of(&s, 1, &big).code, WIRE_OK);
     service_end(s.server.service);
     cr_assert_eq(ask_alone(&s, &late).code, WIRE_DRAINING);
