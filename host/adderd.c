@@ -31,29 +31,31 @@ static bool open_service(daemon_state *d, char *error) {
     unsigned char secret[POISON_SECRET_BYTES];
     bool opened =
         c->secret_file == NULL || config_read_secret(c->secret_file, secret, error, ERROR_BYTES);
-    opened = opened && service_open(&d->service,
-                                    &(service_options){.reference = d->reference,
-                                                       .engine = c->engine,
-                                                       .window_rows = c->window_rows,
-                                                       .memory_rank = c->memory_rank,
-                                                       .half_life_rows = c->half_life_rows,
-                                                       .threads = c->threads,
-                                                       .tf32 = c->tf32,
-                                                       .accounts_max = c->accounts_max,
-                                                       .rows_max = c->rows_max,
-                                                       .queue_rows_max = c->queue_rows_max,
-                                                       .contexts = c->contexts,
-                                                       .policy = {.mode = c->mode,
-                                                                  .action = c->action,
-                                                                  .has_threshold = c->has_threshold,
-                                                                  .threshold = c->threshold,
-                                                                  .fill_min = c->fill_min},
-                                                       .lists = d->lists,
-                                                       .release_after = c->release_after,
-                                                       .hard_label = c->hard_label,
-                                                       .poison = c->poison,
-                                                       .secret = c->secret_file ? secret : NULL},
-                                    error, ERROR_BYTES);
+    opened =
+        opened && service_open(&d->service,
+                               &(service_options){.reference = d->reference,
+                                                  .engine = c->engine,
+                                                  .window_rows = c->window_rows,
+                                                  .memory_rank = c->memory_rank,
+                                                  .half_life_rows = c->half_life_rows,
+                                                  .threads = c->threads,
+                                                  .tf32 = c->tf32,
+                                                  .accounts_max = c->accounts_max,
+                                                  .rows_max = c->rows_max,
+                                                  .queue_rows_max = c->queue_rows_max,
+                                                  .contexts = c->contexts,
+                                                  .policy = {.mode = c->mode,
+                                                             .action = c->action,
+                                                             .has_threshold = c->has_threshold,
+                                                             .threshold = c->threshold,
+                                                             .decisions_only = c->decisions_only,
+                                                             .fill_min = c->fill_min},
+                                                  .lists = d->lists,
+                                                  .release_after = c->release_after,
+                                                  .hard_label = c->hard_label,
+                                                  .poison = c->poison,
+                                                  .secret = c->secret_file ? secret : NULL},
+                               error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     return opened;
 }
@@ -88,8 +90,9 @@ static void announce_policy(const daemon_state *d) {
     } else if (c->has_threshold) {
         log_line(LOG_INFO,
                  "mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
-                 "malicious",
-                 modes[c->mode], actions[c->action], c->fill_min, c->threshold);
+                 "malicious%s",
+                 modes[c->mode], actions[c->action], c->fill_min, c->threshold,
+                 c->decisions_only ? "; decisions only: scores are bounds" : "");
     } else if (matches) {
         log_line(LOG_INFO,
                  "mode %s, action %s: accounts are flagged by their evidence, at most %g of honest "
@@ -156,6 +159,12 @@ static bool open_all(daemon_state *d, char *error) {
         return false;
     }
     config_complete(&d->config, d->reference);
+    if (d->config.decisions_only && !d->config.has_threshold) {
+        snprintf(error, ERROR_BYTES,
+                 "--decisions-only: expected a --threshold, on the side of which "
+                 "windows are decided");
+        return false;
+    }
     return config_read_lists(&d->config, &d->lists, error, ERROR_BYTES) && open_service(d, error) &&
            open_server(d, error);
 }

@@ -8,6 +8,8 @@
 
 struct batch {
     size_t window_rows;
+    bool sides_only;
+    double threshold;
     size_t rows;   /* of the engine */
     size_t places; /* of requests' rows */
     size_t observations;
@@ -36,6 +38,8 @@ batch *batch_open(const batch_options *o) {
         return NULL;
     }
     b->window_rows = o->window_rows;
+    b->sides_only = o->sides_only;
+    b->threshold = o->threshold;
     b->embedding = calloc(o->rows_max, sizeof *b->embedding);
     b->class_index = calloc(o->rows_max, sizeof *b->class_index);
     b->alignment = calloc(o->rows_max, sizeof *b->alignment);
@@ -168,7 +172,9 @@ const engine_batch *batch_engine(batch *b) {
                                .observations = b->observations,
                                .observation = b->observation,
                                .results = b->result,
-                               .alignments = b->alignment};
+                               .alignments = b->alignment,
+                               .sides_only = b->sides_only,
+                               .threshold = b->threshold};
     return &b->engine;
 }
 

@@ -24,6 +24,8 @@ typedef struct {
     size_t places_max;
     size_t slots_max;
     size_t window_rows;
+    bool sides_only; /* as in engine_batch */
+    double threshold;
 } batch_options;
 batch *batch_open(const batch_options *options);
 void batch_close(batch *batch); /* NULL is allowed */

@@ -56,6 +56,7 @@ enum {
     KEY_DENY,
     KEY_ALLOW_GROUPS,
     KEY_DENY_GROUPS,
+    KEY_DECISIONS_ONLY,
 };
 
 static const struct argp_option options[] = {
@@ -65,6 +66,11 @@ static const struct argp_option options[] = {
     {"threshold", KEY_THRESHOLD, "SCORE", 0,
      "decide by windows alone: a score above this is malicious (by the account's evidence, where "
      "the reference has been calibrated for this window)",
+     2},
+    {"decisions-only", KEY_DECISIONS_ONLY, NULL, 0,
+     "with a threshold: decide without working out scores, which are then bounds on the "
+     "threshold's "
+     "same side; no memory and no excess",
      2},
     {"min-fill", KEY_FILL_MIN, "ROWS", 0,
      "a window of fewer rows is warming (and at most: the window)", 2},
@@ -210,6 +216,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         c->threshold = arguments_number(state, "threshold", value, 0.0, THRESHOLD_MAX);
         c->has_threshold = true;
         break;
+    case KEY_DECISIONS_ONLY:
+        c->decisions_only = true;
+        break;
     case KEY_OUTPUT:
         c->hard_label = parse_choice(state, "output", value, "soft", "hard");
         break;
@@ -258,8 +267,8 @@ void config_complete(config *c, const reference *reference) {
     if (c->window_rows == CONFIG_UNSET) {
         c->window_rows = reference->window_rows;
     }
-    if (c->memory_rank == CONFIG_UNSET) {
-        c->memory_rank = reference->memory_rank;
+    if (c->memory_rank == CONFIG_UNSET || c->decisions_only) {
+        c->memory_rank = c->decisions_only ? 0 : reference->memory_rank;
     }
     if (c->half_life_rows < 0.0) {
         c->half_life_rows = reference->half_life_rows;

@@ -26,6 +26,7 @@ typedef struct {
     double half_life_rows; /* negative: not given */
     bool has_threshold;
     double threshold;
+    bool decisions_only;
     size_t fill_min;
     size_t accounts_max;
     size_t rows_max;

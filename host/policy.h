@@ -13,9 +13,10 @@ typedef struct {
     wire_mode mode;
     wire_action action;
     /* By the window's raw score, where no evidence is to be had or an operator wants it so. */
-    bool has_threshold; /* without one, and without evidence, everything is allowed */
-    double threshold;   /* a score above is malicious */
-    size_t fill_min;    /* a window of fewer rows is undecided: fewer rows score higher */
+    bool has_threshold;  /* without one, and without evidence, everything is allowed */
+    double threshold;    /* a score above is malicious */
+    bool decisions_only; /* with a threshold: scores may be bounds on their side of it (engine.h) */
+    size_t fill_min;     /* a window of fewer rows is undecided: fewer rows score higher */
 } policy;
 
 /* By the threshold. */

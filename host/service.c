@@ -85,7 +85,9 @@ static bool open_parts(service *s) {
         s->flight[i].batch = batch_open(&(batch_options){.rows_max = s->batch_rows_max,
                                                          .places_max = 2 * s->batch_rows_max,
                                                          .slots_max = o->accounts_max,
-                                                         .window_rows = o->window_rows});
+                                                         .window_rows = o->window_rows,
+                                                         .sides_only = o->policy.decisions_only,
+                                                         .threshold = o->policy.threshold});
         s->flight[i].request = calloc(o->contexts, sizeof *s->flight[i].request);
         if (s->flight[i].batch == NULL || s->flight[i].request == NULL) {
             return false;
@@ -136,7 +138,8 @@ static bool open_rules(service *s) {
     const reference_benign *benign = o->reference->benign;
     s->statistics = o->reference->statistics;
     s->statistics.benign = NULL;
-    if (benign != NULL && benign->evidence.window_rows == o->window_rows) {
+    if (benign != NULL && benign->evidence.window_rows == o->window_rows &&
+        !o->policy.decisions_only) {
         s->benign = benign;
         s->statistics.benign = &benign->window;
     }
@@ -325,6 +328,7 @@ static wire_hello hello_of(service *s) {
                           .half_life = o->half_life_rows,
                           .has_threshold = o->policy.has_threshold,
                           .threshold = o->policy.threshold,
+                          .decisions_only = o->policy.decisions_only,
                           .min_fill = o->policy.fill_min,
                           .hard_label = o->hard_label,
                           .mode = o->policy.mode,

@@ -132,6 +132,7 @@ typedef struct {
     double half_life_rows;
     bool has_threshold;
     double threshold;
+    bool decisions_only; /* scores are bounds, on the threshold's same side as they would be */
     bool hard_label;
     adder_mode mode;
     adder_action action;

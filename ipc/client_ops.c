@@ -232,6 +232,7 @@ static void copy_model(adder_model *to, const wire_model *from) {
         .half_life_rows = from->half_life,
         .has_threshold = from->has_threshold,
         .threshold = from->threshold,
+        .decisions_only = from->decisions_only,
         .hard_label = from->hard_label,
         .mode = (adder_mode)from->mode,
         .action = (adder_action)from->action,

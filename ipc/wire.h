@@ -174,7 +174,8 @@ typedef struct {
     double half_life;
     bool has_threshold;
     double threshold;
-    uint64_t min_fill; /* a window of fewer rows is warming */
+    bool decisions_only; /* scores are bounds, on the threshold's same side as they would be */
+    uint64_t min_fill;   /* a window of fewer rows is warming */
     bool hard_label;
     wire_mode mode;
     wire_action action;

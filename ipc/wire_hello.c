@@ -34,6 +34,7 @@ static const wire_member model_members[] = {
     WIRE_REAL_OF(wire_model, threshold, true),
     WIRE_UINT_OF(wire_model, min_fill),
     {"has_tables", WIRE_MAP_BOOL, offsetof(wire_model, has_tables), 0, true},
+    {"decisions_only", WIRE_MAP_BOOL, offsetof(wire_model, decisions_only), 0, true},
     WIRE_REAL_OF(wire_model, false_alarms, true),
     WIRE_REAL_OF(wire_model, evidence_threshold, true),
 };
@@ -128,7 +129,8 @@ wire_code wire_hello_decode(wire_hello *hello, const msgpack_object *root,
 static void put_model(wire_writer *w, const wire_model *model) {
     bool has_alarms = model->false_alarms > 0;
     bool has_evidence = model->evidence_threshold > 0;
-    msgpack_pack_map(&w->packer, 12u + model->has_threshold + has_alarms + has_evidence);
+    msgpack_pack_map(&w->packer, 12u + model->has_threshold + model->decisions_only + has_alarms +
+                                     has_evidence);
     wire_put_word(w, "name", model->name);
     wire_put_uint(w, "dim", model->dim);
     wire_put_uint(w, "classes", model->classes);
@@ -144,6 +146,9 @@ static void put_model(wire_writer *w, const wire_model *model) {
     wire_put_word(w, "mode", modes[model->mode]);
     wire_put_word(w, "action", actions[model->action]);
     wire_put_bool(w, "has_tables", model->has_tables);
+    if (model->decisions_only) {
+        wire_put_bool(w, "decisions_only", true);
+    }
     if (has_alarms) {
         wire_put_real(w, "false_alarms", model->false_alarms);
     }

@@ -285,6 +285,7 @@ Test(life, what_cannot_be_opened_ends_it_with_status_1_and_one_line) {
     child_write(daemon_path(&d, "short", secret), "x", 1);
     ends_with_flags(&d, DAEMON_FLAGS("--secret-file", secret), 1, "32 bytes");
     ends_with_flags(&d, DAEMON_FLAGS("--engine", "abacus"), 1, "engine");
+    ends_with_flags(&d, DAEMON_FLAGS("--decisions-only"), 1, "--threshold");
     const char *const urls[] = {"udp://here", "ipc://", "tcp://127.0.0.1:99999",
                                 "ipc:///no/such/folder/socket"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {

@@ -216,6 +216,61 @@ Test(poison, spares_windows_that_are_warming_or_below_the_threshold) {
     stage_close(&s);
 }
 
+enum { ASKED = 60, EACH = 8 };
+
+static fixture_rows rows_of_class(const char *name, uint32_t class_index) {
+    fixture_rows source = fixture_source(64, name);
+    fixture_rows kept = fixture_rows_make(source.rows, 64);
+    size_t count = 0;
+    for (size_t i = 0; i < source.rows; i++) {
+        if (source.classes[i] == class_index) {
+            fixture_rows_copy(&kept, count++, &source, i);
+        }
+    }
+    kept.rows = count;
+    fixture_rows_free(&source);
+    return kept;
+}
+
+static void ask_many(stage *s, const fixture_rows *rows, const char *account, ask_row *answer) {
+    for (size_t i = 0; i < ASKED; i++) {
+        answer[i] = ask_last(s->d.client, account, rows, i * EACH % (rows->rows - EACH), EACH);
+    }
+}
+
+Test(poison, decisions_only_are_those_of_the_scores) {
+    stage s;
+    ask_row scored[2][ASKED], decided[2][ASKED];
+    const char *const sources[2] = {"benign_test", "atk_cifar100"};
+    size_t poisoned = 0, bounds = 0;
+    stage_open(&s);
+    for (size_t only = 0; only < 2; only++) {
+        daemon_start(&s.d, DAEMON_FLAGS("--threshold", "3", "--window", "256", "--min-fill", "64",
+                                        only ? "--decisions-only" : "--memory-rank=0"));
+        cr_assert_eq(ask_info(s.d.client).model[0].decisions_only, only == 1);
+        for (size_t i = 0; i < 2; i++) {
+            fixture_rows rows = rows_of_class(sources[i], 3);
+            ask_many(&s, &rows, sources[i], only ? decided[i] : scored[i]);
+            fixture_rows_free(&rows);
+        }
+        if (!only) {
+            daemon_stop(&s.d);
+        }
+    }
+    for (size_t i = 0; i < 2 * ASKED; i++) {
+        const ask_row *a = &scored[i / ASKED][i % ASKED], *b = &decided[i / ASKED][i % ASKED];
+        cr_assert(a->decision == b->decision && a->fill == b->fill, "request %zu: score %g, %g", i,
+                  a->score, b->score);
+        cr_assert((a->score > 3.0) == (b->score > 3.0), "request %zu: %g, %g", i, a->score,
+                  b->score);
+        poisoned += a->decision == ADDER_POISON;
+        bounds += fabs(a->score - b->score) > 1e-3;
+    }
+    printf("%zu of %d poisoned, %zu told by bounds\n", poisoned, 2 * ASKED, bounds);
+    cr_assert(poisoned > 0 && poisoned < 2 * ASKED && bounds > 0);
+    stage_close(&s);
+}
+
 static size_t count_of(const char *text, const char *word) {
     size_t count = 0;
     for (const char *at = text; (at = strstr(at, word)) != NULL; at++) {

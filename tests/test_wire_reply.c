@@ -107,6 +107,7 @@ static nng_msg *hello_reply(wire_hello *hello, size_t models) {
             .mode = (wire_mode)(i % 3),
             .action = (wire_action)((i + 1) % 3),
             .has_tables = i % 2,
+            .decisions_only = i % 3 == 1,
             .false_alarms = i % 2 ? 0.01 : 0,
             .evidence_threshold = i % 3 ? 40 : 0,
         };
@@ -158,7 +159,8 @@ Test(wire_reply, hello_comes_back_whole_with_as_many_models_as_there_may_be) {
                       a->threshold == b->threshold && b->min_fill == 8 &&
                       a->hard_label == b->hard_label);
             cr_assert(a->mode == b->mode && a->action == b->action &&
-                      a->has_tables == b->has_tables && a->false_alarms == b->false_alarms &&
+                      a->has_tables == b->has_tables && a->decisions_only == b->decisions_only &&
+                      a->false_alarms == b->false_alarms &&
                       a->evidence_threshold == b->evidence_threshold);
         }
         nng_msg_free(message);

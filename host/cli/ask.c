@@ -104,8 +104,9 @@ static void print_model(const adder_model *model) {
     printf("  mode           %s, action %s, poison is %s\n", modes[model->mode],
            actions[model->action], model->hard_label ? "a label" : "probabilities");
     if (model->has_threshold) {
-        printf("  threshold      %.6g on the window's score, warming below %" PRIu64 " rows\n",
-               model->threshold, model->min_fill);
+        printf("  threshold      %.6g on the window's score, warming below %" PRIu64 " rows%s\n",
+               model->threshold, model->min_fill,
+               model->decisions_only ? "; decisions only, scores are bounds" : "");
     } else if (model->evidence_threshold > 0.0) {
         printf("  evidence       flags at most %g of honest accounts\n", model->false_alarms);
     } else {
