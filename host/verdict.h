@@ -21,7 +21,7 @@
 
 enum {
     VERDICT_RELEASE_DEFAULT = 1000,
-    VERDICT_HISTORY = 16, /* entries of a history, at most what an explanation has room for */
+    VERDICT_HISTORY = 14, /* entries of a history, at most what an explanation has room for */
 };
 
 typedef struct {
