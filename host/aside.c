@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TRIES = 16 };
@@ -42,7 +43,21 @@ static bool create_beside(aside *file) {
     return false;
 }
 
+/* To rename onto a device or a pipe would take it away. */
+static bool replaceable(const char *path) {
+    struct stat facts;
+    if (lstat(path, &facts) != 0 || S_ISREG(facts.st_mode) || S_ISLNK(facts.st_mode)) {
+        return true;
+    }
+    errno = S_ISDIR(facts.st_mode) ? EISDIR : ENOTSUP;
+    return false;
+}
+
 bool aside_open(aside *file, const char *path) {
+    *file = (aside){0};
+    if (!replaceable(path)) {
+        return false;
+    }
     *file = (aside){.fd = -1, .path = strdup(path)};
     if (file->path != NULL && create_beside(file)) {
         return true;

@@ -17,7 +17,8 @@ typedef struct {
     char *temporary; /* the name it has, beside it */
 } aside;
 
-bool aside_open(aside *file, const char *path); /* on failure *file is zeroed */
+/* On failure *file is zeroed; path may name a file or nothing, not a device or a folder. */
+bool aside_open(aside *file, const char *path);
 bool aside_write(aside *file, const void *bytes, size_t count);
 /* Puts the bytes on the disk; nothing can be written after. */
 bool aside_sync(aside *file);

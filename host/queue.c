@@ -87,6 +87,7 @@ bool queue_own(queue *q) {
     pthread_mutex_lock(&q->lock);
     bool mine = !q->owned && (q->entries > 0 || q->unfinished);
     q->owned = q->owned || mine;
+    q->unfinished = q->unfinished && !mine; /* it is his to finish */
     pthread_mutex_unlock(&q->lock);
     return mine;
 }

@@ -17,14 +17,13 @@
 #include "batch.h"
 #include "engine.h"
 #include "evidence.h"
-#include "explain.h"
 #include "judge.h"
 #include "log.h"
+#include "planner.h"
 #include "poison.h"
 #include "queue.h"
 #include "reply.h"
 #include "request.h"
-#include "slots.h"
 #include "wire.h"
 
 #define ADDER_VERSION "0.1.0"
@@ -63,7 +62,7 @@ struct service {
     size_t flights;                 /* at work, those before it */
     size_t in_flight_max;           /* of the engine as it is now */
     request **waiting;              /* [contexts] taken from the queue */
-    slots slots;                    /* of the request that is being planned */
+    planner planner;
     /* For hello: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -72,6 +71,20 @@ struct service {
 };
 
 /* ---- opening and closing ---- */
+
+static bool init_planner(service *s) {
+    const service_options *o = &s->options;
+    return planner_init(&s->planner, &(planner_options){.accounts = s->accounts,
+                                                        .engine = s->engine,
+                                                        .judge = s->judge,
+                                                        .answers = s->answers,
+                                                        .statistics = &s->statistics,
+                                                        .policy = &o->policy,
+                                                        .rows_max = o->rows_max,
+                                                        .batch_rows_max = s->batch_rows_max,
+                                                        .window_rows = o->window_rows,
+                                                        .release_after = o->release_after});
+}
 
 static bool open_parts(service *s) {
     const service_options *o = &s->options;
@@ -103,7 +116,7 @@ static bool open_parts(service *s) {
                                            .observations_max = s->batch_rows_max});
     s->request = calloc(o->contexts, sizeof *s->request);
     if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->request ||
-        !slots_init(&s->slots, o->rows_max)) {
+        !init_planner(s)) {
         return false;
     }
     for (size_t i = 0; i < o->contexts; i++) {
@@ -225,7 +238,7 @@ void service_close(service *s) {
         request_fini(&s->request[i]);
     }
     free(s->request);
-    slots_fini(&s->slots);
+    planner_fini(&s->planner);
     free(s->waiting);
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
         free(s->flight[i].request);
@@ -375,121 +388,6 @@ static void give_back(const service *s, request *r) {
     }
 }
 
-static void answer_from(request *r, const answer *answer) {
-    for (size_t i = 0; i < r->wire.rows; i++) {
-        request_answer_row(r, i, &answer->row[i]);
-    }
-    r->known = answer->row[0].verdict != 0;
-    r->degraded = answer->degraded;
-}
-
-static void land(service *s);
-
-static void forget(service *s, request *r) {
-    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
-    uint32_t slot = accounts_remove(s->accounts, name);
-    r->known = slot != ACCOUNTS_NONE;
-    if (r->known) {
-        engine_forget(s->engine, slot);
-        judge_forget(s->judge, slot);
-        atomic_store(&s->accounts_held, accounts_held(s->accounts));
-    }
-    if (r->answer != NULL) {
-        r->answer->row[0] = (answer_row){.verdict = r->known};
-        r->answer->pending = false;
-    }
-}
-
-static void explain(service *s, request *r) {
-    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
-    uint32_t slot = accounts_find(s->accounts, name);
-    r->known = slot != ACCOUNTS_NONE;
-    if (r->known && !explain_slot(&(explain_source){.engine = s->engine,
-                                                    .statistics = &s->statistics,
-                                                    .judge = s->judge,
-                                                    .policy = &s->options.policy,
-                                                    .release_after = s->options.release_after,
-                                                    .window_rows = s->options.window_rows},
-                                  slot, r->explanation)) {
-        request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
-    }
-    r->explanation->is_group = r->wire.is_group;
-}
-
-typedef enum {
-    PLAN_DONE,  /* answered without the engine */
-    PLAN_SCORE, /* its rows are in the batch */
-    PLAN_LATER, /* a batch must be carried out first, this one or an earlier one */
-} plan;
-
-/* A repeated request gets its first answer; PLAN_SCORE here means that it is not a repeated one. */
-static plan plan_repeated(service *s, request *r) {
-    answer_key key = {r->wire.client, r->wire.seq};
-    answer *answer = r->wire.identified ? answers_find(s->answers, key) : NULL;
-    if (answer == NULL) {
-        return PLAN_SCORE;
-    }
-    if (answer->pending) {
-        return PLAN_LATER;
-    }
-    if (answer->digest != r->digest) {
-        request_refuse(r, WIRE_BAD_REQUEST,
-                       "seq: expected a new number, came one that this client has "
-                       "used for another request");
-    } else {
-        answer_from(r, answer);
-    }
-    return PLAN_DONE;
-}
-
-/* What is about one account, outside of batches. Its rows that are at work come before. */
-static void plan_lookup(service *s, request *r) {
-    while (s->flights > 0) {
-        land(s);
-    }
-    if (r->wire.op == WIRE_EXPLAIN) {
-        explain(s, r);
-        return;
-    }
-    if (r->wire.identified) {
-        answer_key key = {r->wire.client, r->wire.seq};
-        r->answer = answers_put(s->answers, key, r->digest, 1);
-    }
-    forget(s, r);
-}
-
-static plan plan_one(service *s, batch *batch, request *r) {
-    const wire_request *wire = &r->wire;
-    plan repeated = wire->op == WIRE_EXPLAIN ? PLAN_SCORE : plan_repeated(s, r);
-    if (repeated != PLAN_SCORE) {
-        return repeated;
-    }
-    if (batch_rows(batch) > 0 &&
-        (wire->op != WIRE_SCORE || r->engine_rows > s->batch_rows_max - batch_rows(batch))) {
-        return PLAN_LATER; /* an account's rows in the batch come before its end */
-    }
-    r->answer = NULL;
-    if (wire->op != WIRE_SCORE) {
-        plan_lookup(s, r);
-        return PLAN_DONE;
-    }
-    if (!slots_resolve(&s->slots, s->accounts, s->engine, wire)) {
-        request_refuse(r, WIRE_INTERNAL, "out of memory in the table of accounts");
-        return PLAN_DONE;
-    }
-    if (wire->identified) {
-        answer_key key = {wire->client, wire->seq};
-        r->answer = answers_put(s->answers, key, r->digest, wire->rows);
-    }
-    r->first = batch_put(
-        batch, &(batch_key){wire, s->limits.dim, s->slots.account, s->slots.account_fresh});
-    if (wire->groups != NULL) {
-        r->groups_first = batch_put(
-            batch, &(batch_key){wire, s->limits.dim, s->slots.group, s->slots.group_fresh});
-    }
-    return PLAN_SCORE;
-}
-
 /* Takes over what the batch's observations came to, row by row. */
 static void decide(service *s, const batch *batch, request *r) {
     answer_row row;
@@ -559,6 +457,15 @@ static void take_off(service *s, flight *f) {
     }
 }
 
+/* Its account's rows that are at work come before. */
+static void look_up(service *s, request *r) {
+    while (s->flights > 0) {
+        land(s);
+    }
+    planner_look_up(&s->planner, r);
+    atomic_store(&s->accounts_held, accounts_held(s->accounts));
+}
+
 /* Carries out as many of these requests as fit one batch; returns how many it took. */
 static size_t run_batch(service *s, request **requests, size_t count) {
     flight *f = &s->flight[s->flight_next];
@@ -567,15 +474,18 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
-        plan plan = plan_one(s, f->batch, r);
-        if (plan == PLAN_LATER) {
+        planned planned = planner_plan(&s->planner, f->batch, r);
+        if (planned == PLANNED_LATER) {
             break;
         }
-        if (plan == PLAN_DONE) {
-            give_back(s, r);
-        } else {
+        if (planned == PLANNED_ROWS) {
             f->request[f->requests++] = r;
+            continue;
         }
+        if (planned == PLANNED_LOOKUP) {
+            look_up(s, r);
+        }
+        give_back(s, r);
     }
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
     if (f->requests > 0) {

@@ -24,62 +24,39 @@ static accounts_name name_of(const wire_text *text, bool is_group) {
     return (accounts_name){text->bytes, text->length, is_group};
 }
 
-static bool resolve(accounts *accounts, engine *engine, accounts_name name, uint32_t *slot,
-                    bool *fresh) {
-    *slot = accounts_touch(accounts, name, fresh);
-    if (*slot != ACCOUNTS_NONE && *fresh) {
-        engine_forget(engine, *slot);
+static uint32_t resolve(accounts *accounts, engine *engine, accounts_name name, bool *fresh) {
+    uint32_t slot = accounts_touch(accounts, name, fresh);
+    if (*fresh) {
+        engine_forget(engine, slot);
     }
-    return *slot != ACCOUNTS_NONE;
+    return slot;
 }
 
-static bool resolve_account(slots *s, accounts *accounts, engine *engine,
+static void resolve_account(slots *s, accounts *accounts, engine *engine,
                             const wire_request *request, size_t row) {
     s->account_fresh[row] = false;
-    if (wire_name_repeats(request->accounts, row)) {
-        s->account[row] = s->account[row - 1];
-        return true;
-    }
-    return resolve(accounts, engine, name_of(&request->accounts[row], false), &s->account[row],
-                   &s->account_fresh[row]);
+    s->account[row] = wire_name_repeats(request->accounts, row)
+                          ? s->account[row - 1]
+                          : resolve(accounts, engine, name_of(&request->accounts[row], false),
+                                    &s->account_fresh[row]);
 }
 
-static bool resolve_group(slots *s, accounts *accounts, engine *engine, const wire_request *request,
+static void resolve_group(slots *s, accounts *accounts, engine *engine, const wire_request *request,
                           size_t row) {
     s->group_fresh[row] = false;
-    s->group[row] = ACCOUNTS_NONE;
     if (request->groups == NULL || request->groups[row].length == 0) {
-        return true;
-    }
-    if (wire_name_repeats(request->groups, row)) {
+        s->group[row] = ACCOUNTS_NONE;
+    } else if (wire_name_repeats(request->groups, row)) {
         s->group[row] = s->group[row - 1];
-        return true;
-    }
-    return resolve(accounts, engine, name_of(&request->groups[row], true), &s->group[row],
-                   &s->group_fresh[row]);
-}
-
-/* Nobody has told the judge of those who are fresh. */
-static void take_back(const slots *s, accounts *accounts, const wire_request *request,
-                      size_t rows) {
-    for (size_t i = 0; i < rows; i++) {
-        if (s->account_fresh[i]) {
-            accounts_remove(accounts, name_of(&request->accounts[i], false));
-        }
-        if (s->group_fresh[i]) {
-            accounts_remove(accounts, name_of(&request->groups[i], true));
-        }
+    } else {
+        s->group[row] =
+            resolve(accounts, engine, name_of(&request->groups[row], true), &s->group_fresh[row]);
     }
 }
 
-bool slots_resolve(slots *s, accounts *accounts, engine *engine, const wire_request *request) {
+void slots_resolve(slots *s, accounts *accounts, engine *engine, const wire_request *request) {
     for (size_t i = 0; i < request->rows; i++) {
-        s->group_fresh[i] = false; /* should its account's not come about */
-        if (!resolve_account(s, accounts, engine, request, i) ||
-            !resolve_group(s, accounts, engine, request, i)) {
-            take_back(s, accounts, request, i + 1);
-            return false;
-        }
+        resolve_account(s, accounts, engine, request, i);
+        resolve_group(s, accounts, engine, request, i);
     }
-    return true;
 }

@@ -24,8 +24,7 @@ typedef struct {
 bool slots_init(slots *slots, size_t rows_max); /* false: no memory */
 void slots_fini(slots *slots);                  /* zeroed is allowed */
 
-/* Every row's account and group get their slots; who is new to his finds it empty in the engine.
- * False: no memory; those that are new to theirs are new again the next time. */
-bool slots_resolve(slots *slots, accounts *accounts, engine *engine, const wire_request *request);
+/* Every row's account and group get their slots; who is new to his finds it empty in the engine. */
+void slots_resolve(slots *slots, accounts *accounts, engine *engine, const wire_request *request);
 
 #endif

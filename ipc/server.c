@@ -132,10 +132,9 @@ static void on_more(void *argument) {
 /* Whether requests of several connections have come lately. */
 static bool is_crowded(server *s, nng_pipe peer) {
     uint64_t now = clock_us();
-    if (atomic_exchange(&s->asker, nng_pipe_id(peer)) != nng_pipe_id(peer)) {
-        return now - atomic_exchange(&s->others_us, now) < SERVER_CROWD_US;
-    }
-    return now - atomic_load(&s->others_us) < SERVER_CROWD_US;
+    bool other = atomic_exchange(&s->asker, nng_pipe_id(peer)) != nng_pipe_id(peer);
+    uint64_t last = other ? atomic_exchange(&s->others_us, now) : atomic_load(&s->others_us);
+    return now < last + SERVER_CROWD_US; /* which another thread may have set after `now` */
 }
 
 /* A lone caller's request is carried out here and now. Where others have called too, theirs may be

@@ -19,8 +19,8 @@ enum {
     SERVER_ROUNDS_MAX = 8,  /* of work() in the callback of a connection */
     SERVER_CROWD_US = 1000, /* callers within this time are several at once */
     SERVER_LINGER_MS = 200,
-    SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* of the process's memory, once used, and ... */
-    SERVER_KEPT_BYTES = 64 << 20,       /* ... what of it is free */
+    SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* once used, blocks of so many stay ours, and ... */
+    SERVER_KEPT_BYTES = 64 << 20,       /* ... so many free ones in each of malloc's arenas */
     SERVER_SEND_MS = 10000,             /* the default of send_ms */
     SERVER_CLOSE_MS = 2000, /* NNG 1.5.2 may hang in closing a busy socket; then it is left */
 };

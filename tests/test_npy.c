@@ -272,6 +272,16 @@ Test(npy, saving_replaces_the_file_and_leaves_nothing_beside_it) {
     cr_assert_not_null(strstr(error, "cannot write"), "%s", error);
 }
 
+/* Or root would have a file in place of /dev/null. */
+Test(npy, saving_does_not_replace_what_is_no_file) {
+    struct stat facts;
+    size_t shape = 1;
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_assert_not(npy_save(path, NPY_U8, 1, &shape, "x", error, sizeof(error)));
+    cr_assert(strstr(error, path), "%s", error);
+    cr_assert(lstat(path, &facts) == 0 && S_ISFIFO(facts.st_mode));
+}
+
 Test(npy, a_file_cut_at_any_byte_or_longer_by_one_is_refused) {
     static unsigned char bytes[512];
     double values[5] = {1, 2, 3, 4, 5};

@@ -90,6 +90,21 @@ Test(queue, who_leaves_is_told_whether_somebody_must_come) {
     queue_close(q);
 }
 
+Test(queue, what_was_left_unfinished_is_the_next_owners_and_nobody_elses) {
+    queue *q = queue_open(4, 10);
+    int entry;
+    void *taken[4];
+    cr_assert_eq(queue_put(q, &entry, 1), QUEUE_OK);
+    cr_assert(queue_own(q));
+    cr_assert_eq(queue_take(q, taken, 4, false), 1);
+    cr_assert(queue_disown(q, true));
+    cr_assert(queue_own(q));
+    cr_assert_eq(queue_take(q, taken, 4, true), 0, "he finishes it");
+    cr_assert_eq(queue_take(q, taken, 4, false), 0);
+    cr_assert_not(queue_own(q), "nothing waits or is unfinished");
+    queue_close(q);
+}
+
 enum { WRITERS = 4, ENTRIES = 5000, PATIENCE = 3 };
 typedef struct {
     queue *queue;

@@ -1,0 +1,128 @@
+/*
+ * planner.c - see planner.h.
+ */
+#include "planner.h"
+
+#include <stdint.h>
+
+#include "explain.h"
+
+bool planner_init(planner *p, const planner_options *options) {
+    p->options = *options;
+    return slots_init(&p->slots, options->rows_max);
+}
+
+void planner_fini(planner *p) {
+    slots_fini(&p->slots);
+}
+
+/* ---- answers from before ---- */
+
+static void answer_from(request *r, const answer *answer) {
+    for (size_t i = 0; i < r->wire.rows; i++) {
+        request_answer_row(r, i, &answer->row[i]);
+    }
+    r->known = answer->row[0].verdict != 0;
+    r->degraded = answer->degraded;
+}
+
+/* A repeated request gets its first answer. PLANNED_ROWS: it is not a repeated one. */
+static planned plan_repeated(planner *p, request *r) {
+    answer_key key = {r->wire.client, r->wire.seq};
+    answer *answer = r->wire.identified ? answers_find(p->options.answers, key) : NULL;
+    if (answer == NULL) {
+        return PLANNED_ROWS;
+    }
+    if (answer->pending) {
+        return PLANNED_LATER;
+    }
+    if (answer->digest != r->digest) {
+        request_refuse(r, WIRE_BAD_REQUEST,
+                       "seq: expected a new number, came one that this client has "
+                       "used for another request");
+    } else {
+        answer_from(r, answer);
+    }
+    return PLANNED_DONE;
+}
+
+/* Where its answer of so many rows will be. */
+static answer *remember(planner *p, const request *r, size_t rows) {
+    answer_key key = {r->wire.client, r->wire.seq};
+    return r->wire.identified ? answers_put(p->options.answers, key, r->digest, rows) : NULL;
+}
+
+/* ---- about one account ---- */
+
+static void forget(planner *p, request *r) {
+    const planner_options *o = &p->options;
+    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    uint32_t slot = accounts_remove(o->accounts, name);
+    r->known = slot != ACCOUNTS_NONE;
+    if (r->known) {
+        engine_forget(o->engine, slot);
+        judge_forget(o->judge, slot);
+    }
+    r->answer = remember(p, r, 1);
+    if (r->answer != NULL) {
+        r->answer->row[0] = (answer_row){.verdict = r->known};
+        r->answer->pending = false;
+    }
+}
+
+static void explain(planner *p, request *r) {
+    const planner_options *o = &p->options;
+    accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    uint32_t slot = accounts_find(o->accounts, name);
+    r->known = slot != ACCOUNTS_NONE;
+    if (r->known && !explain_slot(&(explain_source){.engine = o->engine,
+                                                    .statistics = o->statistics,
+                                                    .judge = o->judge,
+                                                    .policy = o->policy,
+                                                    .release_after = o->release_after,
+                                                    .window_rows = o->window_rows},
+                                  slot, r->explanation)) {
+        request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
+    }
+    r->explanation->is_group = r->wire.is_group;
+}
+
+void planner_look_up(planner *p, request *r) {
+    if (r->wire.op == WIRE_EXPLAIN) {
+        explain(p, r);
+    } else {
+        forget(p, r);
+    }
+}
+
+/* ---- planning ---- */
+
+static void put_rows(planner *p, batch *batch, request *r) {
+    const wire_request *wire = &r->wire;
+    size_t dim = p->options.statistics->dim;
+    slots_resolve(&p->slots, p->options.accounts, p->options.engine, wire);
+    r->first = batch_put(batch, &(batch_key){wire, dim, p->slots.account, p->slots.account_fresh});
+    if (wire->groups != NULL) {
+        r->groups_first =
+            batch_put(batch, &(batch_key){wire, dim, p->slots.group, p->slots.group_fresh});
+    }
+}
+
+planned planner_plan(planner *p, batch *batch, request *r) {
+    const wire_request *wire = &r->wire;
+    planned repeated = wire->op == WIRE_EXPLAIN ? PLANNED_ROWS : plan_repeated(p, r);
+    if (repeated != PLANNED_ROWS) {
+        return repeated;
+    }
+    if (batch_rows(batch) > 0 && (wire->op != WIRE_SCORE ||
+                                  r->engine_rows > p->options.batch_rows_max - batch_rows(batch))) {
+        return PLANNED_LATER; /* an account's rows in the batch come before its end */
+    }
+    r->answer = NULL;
+    if (wire->op != WIRE_SCORE) {
+        return PLANNED_LOOKUP;
+    }
+    r->answer = remember(p, r, wire->rows);
+    put_rows(p, batch, r);
+    return PLANNED_ROWS;
+}
