@@ -267,7 +267,8 @@ Test(poison, decisions_only_are_those_of_the_scores) {
         bounds += fabs(a->score - b->score) > 1e-3;
     }
     printf("%zu of %d poisoned, %zu told by bounds\n", poisoned, 2 * ASKED, bounds);
-    cr_assert(poisoned > 0 && poisoned < 2 * ASKED && bounds > 0);
+    bool cpu = strcmp(ask_info(s.d.client).engine, "cpu") == 0; /* a device scores all of them */
+    cr_assert(poisoned > 0 && poisoned < 2 * ASKED && (bounds > 0 || !cpu));
     stage_close(&s);
 }
 
