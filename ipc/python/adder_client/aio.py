@@ -1,7 +1,7 @@
 """AsyncClient: the same calls for asyncio, without threads of its own.
 
 A send that would have to wait is tried again a little later instead of being handed to pynng's
-asend: that leaks the message when it times out, so memory would grow while a daemon is away.
+asend, which leaks the message when it times out (seen with 0.9: 200 MiB of 200 messages of 1 MiB).
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ class AsyncClient:
 
     async def _exchange(self, message: bytes, deadline: float) -> bytes:
         try:
-            await asyncio.wait_for(
-                self._places.acquire(), self._core.left_ms(deadline) / 1000
-            )
+            if self._places.locked():
+                await asyncio.wait_for(self._places.acquire(), self._core.left_ms(deadline) / 1000)
+            else:
+                await self._places.acquire()  # at once, and without a task of its own
         except asyncio.TimeoutError:
             raise self._core.failure() from None
         try:

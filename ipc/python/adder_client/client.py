@@ -140,8 +140,8 @@ class Core:
         return reply
 
     def instead(self, rows: wire.Rows, error: AdderError) -> wire.Reply:
-        """The failure policy's reply, or error raised. The next score asks for limits again: another
-        daemon may answer it."""
+        """The failure policy's reply, or error raised. The next score asks for limits again, since
+        another daemon may answer it."""
         if error.code in ("timed_out", "unreachable"):
             self._limits = None
         return self.guard.answer(rows, self._classes, self._hard_label, error)

@@ -26,9 +26,11 @@ CLASSES, DIM, PIXELS = 5, 32, 12
 
 
 class GuardedModel:
-    """A model whose answers pass through Adder. Threads may share one."""
+    """A model whose answers pass through Adder. Threads may share one; adder None: features only."""
 
-    def __init__(self, model: torch.nn.Module, penultimate: torch.nn.Module, adder: Client) -> None:
+    def __init__(
+        self, model: torch.nn.Module, penultimate: torch.nn.Module, adder: Client | None
+    ) -> None:
         self.model = model.eval()
         self.adder = adder
         self._features = threading.local()
@@ -105,9 +107,10 @@ def train(folder: pathlib.Path) -> None:
 def serve(folder: pathlib.Path) -> None:
     model = make_model()
     model.load_state_dict(torch.load(folder / "model.pt"))
+    generator = torch.Generator().manual_seed(5)
     callers = {
         "alice": honest_images(320, seed=4)[0],
-        "mallory": 2 * torch.rand(320, 1, PIXELS, PIXELS, generator=torch.Generator().manual_seed(5)),
+        "mallory": 2 * torch.rand(320, 1, PIXELS, PIXELS, generator=generator),
     }
     with Client(f"ipc://{folder.resolve()}/adder.sock", timeout_s=1) as adder:
         guarded = GuardedModel(model, model[4], adder)

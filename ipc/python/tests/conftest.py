@@ -1,4 +1,4 @@
-"""The real daemon, for tests: ADDERD and ADDER_CLI name the programs, else build/release has them."""
+"""The real daemon, for tests. ADDERD and ADDER_CLI name the programs, else those of build/release."""
 
 import json
 import os

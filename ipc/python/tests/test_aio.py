@@ -63,7 +63,8 @@ def test_a_stopped_daemon_is_waited_for_until_the_deadline_and_the_loop_goes_on(
             replies, took = await task, time.monotonic() - began
             daemon.signal(signal.SIGCONT)
             client._core.timeout_s = 30
-            return replies, took, ticks, await client.score("thief", rows[1], rows[0]), client.counters
+            after = await client.score("thief", rows[1], rows[0])
+            return replies, took, ticks, after, client.counters
 
     replies, took, ticks, after, counters = asyncio.run(run())
     assert 0.4 < took < 0.5 + LATE_S and ticks > 5

@@ -89,7 +89,8 @@ def test_refusals_carry_their_code_and_change_nothing(daemon, rows):
     huge = np.full((64, 64), 1e300)
     many = np.zeros((8193, 64), np.float16)
     with Client(daemon.url) as client, Client(daemon.url, model="other") as other:
-        assert "embeddings" in refused("bad_dimension", client.score, "a", classes, embeddings[:, 1:])
+        short = embeddings[:, 1:]
+        assert "embeddings" in refused("bad_dimension", client.score, "a", classes, short)
         assert "classes" in refused("bad_class", client.score, "a", classes + 10, embeddings)
         assert "embeddings" in refused("not_finite", client.score, "a", classes, hole)
         refused("not_finite", client.score, "a", classes, huge)
