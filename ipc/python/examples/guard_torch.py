@@ -26,7 +26,7 @@ CLASSES, DIM, PIXELS = 5, 32, 12
 
 
 class GuardedModel:
-    """A model whose answers pass through Adder. Threads may share one; adder None: features only."""
+    """A model whose answers pass through Adder. Threads may share one. adder None: features."""
 
     def __init__(
         self, model: torch.nn.Module, penultimate: torch.nn.Module, adder: Client | None

@@ -1,4 +1,5 @@
-"""The real daemon, for tests. ADDERD and ADDER_CLI name the programs, else those of build/release."""
+"""The real daemon, for tests. ADDERD and ADDER_CLI name the programs, else build/release is used.
+"""
 
 import json
 import os
