@@ -59,7 +59,7 @@ static void on_connection(void *argument, struct MHD_Connection *connection, voi
         forget_connection(a, socket_of(connection));
         return;
     }
-    assert(a->connections < ADMIN_CONNECTIONS_MAX);
+    assert(a->connections < ADMIN_CONNECTIONS_MAX); /* libmicrohttpd's limit is the same */
     a->connection[a->connections++] = socket_of(connection);
     if (a->connections == ADMIN_CONNECTIONS_MAX) {
         shutdown(a->connection[0], SHUT_RDWR); /* which its next poll tells */

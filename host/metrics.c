@@ -142,23 +142,27 @@ void metrics_batch(metrics *m, size_t rows) {
     }
 }
 
+/* Compilers count equals in vectors, three times as fast as a counter a decision. */
+static uint64_t count_of(const uint8_t *decisions, size_t rows, uint8_t decision) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < rows; i++) {
+        count += decisions[i] == decision;
+    }
+    return count;
+}
+
 void metrics_decided(metrics *m, const uint8_t *decisions, size_t rows, bool poisoned) {
-    size_t count[DECISIONS] = {0};
     if (m == NULL) {
         return;
     }
-    for (size_t i = 0; i < rows; i++) {
-        count[decisions[i]]++;
-    }
     for (size_t i = 0; i < DECISIONS; i++) {
-        if (count[i] > 0) {
-            add(&m->decided[i], count[i]);
+        uint64_t count = count_of(decisions, rows, (uint8_t)i);
+        add(&m->decided[i], count);
+        if (i == WIRE_POISON && poisoned) {
+            add(&m->poisoned, count);
         }
     }
     add(&m->rows, rows);
-    if (poisoned) {
-        add(&m->poisoned, count[WIRE_POISON]);
-    }
 }
 
 void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_ns,

@@ -197,6 +197,23 @@ Test(admin, evictions_are_told, .timeout = 60) {
     fixture_rows_free(&rows);
 }
 
+Test(admin, connections_that_are_turned_away_are_told, .timeout = 60) {
+    daemon_fixture d;
+    adder_error error;
+    daemon_open(&d, DIM);
+    daemon_start(&d, DAEMON_FLAGS("--admin", "0", "--max-connections", "2"));
+    adder_client *second = daemon_connect(&d, DAEMON_TIMEOUT_MS), *third = daemon_connect(&d, 500);
+    cr_assert_eq(adder_ping(second, &error), ADDER_OK, "%s", error.text);
+    cr_assert_neq(adder_ping(third, &error), ADDER_OK);
+    scrape_reply reply = scrape_get(scrape_port(&d), "/metrics", NULL);
+    cr_assert_geq(scrape_value(reply.body, "adder_connections_refused_total"), 1);
+    scrape_reply_free(&reply);
+    adder_close(third);
+    adder_close(second);
+    daemon_stop(&d);
+    daemon_close(&d);
+}
+
 /* ---- who may ask, and for what ---- */
 
 Test(admin, metrics_want_the_token_and_probes_do_not, .timeout = 60) {
