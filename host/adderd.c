@@ -5,21 +5,30 @@
 #include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <sodium.h>
 
+#include "admin.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
 #include "reference.h"
 #include "server.h"
 #include "service.h"
 
 enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
+/* For the admin port's thread: what it may read of the rest. */
+typedef enum { LOADING, SERVING, DRAINING } stage;
+
 typedef struct {
     config config;
+    atomic_int stage; /* past LOADING, service and server are open */
+    metrics *metrics; /* NULL: no admin port */
+    admin *admin;
     reference *reference;
     lists *lists;
     service *service;
@@ -54,7 +63,8 @@ static bool open_service(daemon_state *d, char *error) {
                                                   .release_after = c->release_after,
                                                   .hard_label = c->hard_label,
                                                   .poison = c->poison,
-                                                  .secret = c->secret_file ? secret : NULL},
+                                                  .secret = c->secret_file ? secret : NULL,
+                                                  .metrics = d->metrics},
                                error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     return opened;
@@ -71,6 +81,52 @@ static bool open_server(daemon_state *d, char *error) {
                                          .work = service_work,
                                          .encode = service_encode},
                        error, ERROR_BYTES);
+}
+
+/* ---- on the admin port's thread ---- */
+
+static const char *why_unready(void *host) {
+    static const char *const reasons[] = {"loading", NULL, "draining"};
+    daemon_state *d = host;
+    return reasons[atomic_load(&d->stage)];
+}
+
+static void look(void *host, metrics_now *now) {
+    daemon_state *d = host;
+    now->serving = atomic_load(&d->stage) != LOADING;
+    if (now->serving) {
+        service_look(d->service, now);
+        now->in_flight = server_in_flight(d->server);
+        now->connections_refused = server_connections_refused(d->server);
+    }
+}
+
+/* ---- */
+
+/* Before the reference is loaded, so that who asks is told so. */
+static bool open_admin(daemon_state *d, char *error) {
+    const config *c = &d->config;
+    char token[ADMIN_TOKEN_MAX + 1] = "";
+    if (c->admin == NULL) {
+        return true;
+    }
+    d->metrics = metrics_open();
+    if (d->metrics == NULL) {
+        snprintf(error, ERROR_BYTES, "out of memory");
+        return false;
+    }
+    bool opened = c->admin_token_file == NULL ||
+                  admin_read_token(c->admin_token_file, token, error, ERROR_BYTES);
+    opened = opened && admin_open(&d->admin,
+                                  &(admin_options){.address = c->admin,
+                                                   .token = token,
+                                                   .metrics = d->metrics,
+                                                   .host = d,
+                                                   .unready = why_unready,
+                                                   .look = look},
+                                  error, ERROR_BYTES);
+    sodium_memzero(token, sizeof token);
+    return opened;
 }
 
 /* One line on what decides, and one where that is less than an operator may expect. */
@@ -155,7 +211,8 @@ static bool open_all(daemon_state *d, char *error) {
         snprintf(error, ERROR_BYTES, "libsodium could not start");
         return false;
     }
-    if (!reference_load(&d->reference, d->config.reference, error, ERROR_BYTES)) {
+    if (!open_admin(d, error) ||
+        !reference_load(&d->reference, d->config.reference, error, ERROR_BYTES)) {
         return false;
     }
     config_complete(&d->config, d->reference);
@@ -170,10 +227,12 @@ static bool open_all(daemon_state *d, char *error) {
 }
 
 static void close_all(daemon_state *d) {
+    admin_close(d->admin); /* it asks the others */
     server_close(d->server);
     service_close(d->service);
     lists_close(d->lists);
     reference_close(d->reference);
+    metrics_close(d->metrics);
 }
 
 int main(int argc, char **argv) {
@@ -187,9 +246,11 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     announce(&d);
+    atomic_store(&d.stage, SERVING);
     while (sem_wait(&leave) != 0) {
     }
     log_line(LOG_INFO, "ending: answering what was accepted");
+    atomic_store(&d.stage, DRAINING);
     service_end(d.service);
     server_drain(d.server);
     close_all(&d);

@@ -57,6 +57,8 @@ enum {
     KEY_ALLOW_GROUPS,
     KEY_DENY_GROUPS,
     KEY_DECISIONS_ONLY,
+    KEY_ADMIN,
+    KEY_ADMIN_TOKEN,
 };
 
 static const struct argp_option options[] = {
@@ -104,6 +106,10 @@ static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "N", 0,
      "threads of the cpu engine, or that feed the cuda engine; 0 is all cores (default)", 5},
     {"tf32", KEY_TF32, 0, 0, "cuda: project in TF32; its error is measured and logged", 5},
+    {"admin", KEY_ADMIN, "[HOST:]PORT", 0,
+     "health and metrics over HTTP (off); without a host at 127.0.0.1, IPv6 in brackets", 6},
+    {"admin-token-file", KEY_ADMIN_TOKEN, "FILE", 0,
+     "a line that must come with requests for metrics, as a bearer token", 6},
     {0},
 };
 
@@ -128,6 +134,22 @@ static int parse_of_three(struct argp_state *state, const char *flag, const char
                    choice[2], value);
     }
     return at;
+}
+
+/* Who looks after the daemon. */
+static error_t parse_admin(int key, char *value, struct argp_state *state) {
+    config *c = state->input;
+    switch (key) {
+    case KEY_ADMIN:
+        c->admin = value;
+        break;
+    case KEY_ADMIN_TOKEN:
+        c->admin_token_file = value;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
 }
 
 /* What is done about accounts. */
@@ -158,7 +180,7 @@ static error_t parse_policy(int key, char *value, struct argp_state *state) {
         c->deny_groups = value;
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_admin(key, value, state);
     }
     return 0;
 }
@@ -232,6 +254,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case ARGP_KEY_END:
         if (c->reference == NULL || c->listen == NULL) {
             argp_error(state, "%s is needed", c->reference == NULL ? "--reference" : "--listen");
+        }
+        if (c->admin_token_file != NULL && c->admin == NULL) {
+            argp_error(state, "--admin-token-file: expected --admin, whose token it is");
         }
         break;
     default:

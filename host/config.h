@@ -21,6 +21,8 @@ typedef struct {
     bool tf32;
     const char *engine;
     const char *secret_file;
+    const char *admin; /* [HOST:]PORT */
+    const char *admin_token_file;
     size_t window_rows;
     size_t memory_rank;
     double half_life_rows; /* negative: not given */

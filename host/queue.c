@@ -112,6 +112,13 @@ bool queue_disown(queue *q, bool unfinished) {
     return more;
 }
 
+void queue_waiting(queue *q, size_t *entries, size_t *rows) {
+    pthread_mutex_lock(&q->lock);
+    *entries = q->entries;
+    *rows = q->rows;
+    pthread_mutex_unlock(&q->lock);
+}
+
 void queue_end(queue *q) {
     pthread_mutex_lock(&q->lock);
     q->ended = true;

@@ -35,6 +35,8 @@ size_t queue_take(queue *queue, void **entry, size_t entries, bool stay);
 /* The owner is so no more, and may leave something of what it took unfinished. True: somebody must
  * ask to own it again, since something waits or is unfinished. */
 bool queue_disown(queue *queue, bool unfinished);
+/* What waits now. Any thread. */
+void queue_waiting(queue *queue, size_t *entries, size_t *rows);
 /* From now on queue_put refuses. Any thread. */
 void queue_end(queue *queue);
 

@@ -20,8 +20,9 @@ typedef struct {
     server_call *call;
     wire_request wire; /* points into the call's message and the scratch */
     wire_scratch *scratch;
-    uint64_t digest;    /* when identified */
-    size_t engine_rows; /* rows, those with a group twice */
+    uint64_t received_ns; /* by the metrics' clock */
+    uint64_t digest;      /* when identified */
+    size_t engine_rows;   /* rows, those with a group twice */
     /* The answer. */
     wire_code code; /* WIRE_OK: carried out */
     char text[WIRE_TEXT_MAX];

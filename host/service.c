@@ -35,6 +35,7 @@ typedef struct {
     batch *batch;
     request **request; /* [contexts] */
     size_t requests;
+    uint64_t submitted_ns;
 } flight;
 
 struct service {
@@ -63,9 +64,10 @@ struct service {
     size_t in_flight_max;           /* of the engine as it is now */
     request **waiting;              /* [contexts] taken from the queue */
     planner planner;
-    /* For hello: written by the owner, read by anyone. */
+    /* For hello and the metrics: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
+    atomic_uint_fast64_t accounts_evicted;
     atomic_uint_fast64_t rows_scored;
     atomic_uint_fast64_t requests;
 };
@@ -266,6 +268,21 @@ engine_facts service_facts(const service *s) {
     return s->facts;
 }
 
+void service_look(const service *s, metrics_now *now) {
+    now->version = ADDER_VERSION;
+    now->degraded = atomic_load(&s->degraded);
+    now->engine = now->degraded ? "cpu" : s->facts.name;
+    now->model = s->limits.model;
+    now->mode = s->options.policy.mode;
+    now->action = s->options.policy.action;
+    now->accounts = atomic_load(&s->accounts_held);
+    now->accounts_max = s->options.accounts_max;
+    now->evictions = atomic_load(&s->accounts_evicted);
+    now->account_bytes = s->facts.bytes_per_slot;
+    now->block_bytes = s->facts.bytes_per_block;
+    queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
+}
+
 /* ---- on NNG's threads ---- */
 
 static size_t count_grouped(const wire_request *wire) {
@@ -280,7 +297,9 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     service *s = host;
     request *r = &s->request[server_call_index(call)];
     r->call = call;
+    r->received_ns = metrics_clock_ns(s->options.metrics);
     r->code = wire_decode_request(&r->wire, r->scratch, &s->limits, message, bytes, r->text);
+    metrics_received(s->options.metrics, r->code, r->wire.op);
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
         return true;
     }
@@ -361,7 +380,10 @@ int service_encode(void *host, server_call *call, nng_msg *reply) {
     if (r->code == WIRE_OK && r->wire.op == WIRE_HELLO) {
         hello = hello_of(s);
     }
-    return reply_encode(&s->reply, r, &hello, reply);
+    uint64_t start_ns = metrics_clock_ns(s->options.metrics);
+    int error = reply_encode(&s->reply, r, &hello, reply);
+    metrics_replied(s->options.metrics, r->code, r->wire.op, r->received_ns, start_ns);
+    return error;
 }
 
 /* ---- on the thread that owns the queue ---- */
@@ -400,6 +422,8 @@ static void decide(service *s, const batch *batch, request *r) {
             r->answer->row[i] = row;
         }
     }
+    metrics_decided(s->options.metrics, r->decisions, r->wire.rows,
+                    r->wire.want_poison && s->reply.may_poison);
     r->degraded = atomic_load(&s->degraded);
     if (r->answer != NULL) {
         r->answer->degraded = r->degraded;
@@ -409,6 +433,7 @@ static void decide(service *s, const batch *batch, request *r) {
 
 /* What the engine said of a batch goes to its requests. */
 static void settle(service *s, flight *f, engine_status status) {
+    uint64_t start_ns = metrics_clock_ns(s->options.metrics);
     watch_engine(s);
     if (status == ENGINE_OK) {
         judge_observe(s->judge, f->batch);
@@ -427,6 +452,7 @@ static void settle(service *s, flight *f, engine_status status) {
             }
         }
     }
+    metrics_stage_since(s->options.metrics, METRICS_DECIDE, start_ns);
     for (size_t i = 0; i < f->requests; i++) {
         give_back(s, f->request[i]);
     }
@@ -435,12 +461,15 @@ static void settle(service *s, flight *f, engine_status status) {
 static void land(service *s) {
     flight *oldest = &s->flight[(s->flight_next + SERVICE_FLIGHTS - s->flights) % SERVICE_FLIGHTS];
     engine_status status = engine_collect(s->engine);
+    metrics_stage_since(s->options.metrics, METRICS_ENGINE, oldest->submitted_ns);
     s->flights--;
     settle(s, oldest, status);
 }
 
 /* Gives a filled flight to the engine, and waits for as many as must be done for the next. */
 static void take_off(service *s, flight *f) {
+    f->submitted_ns = metrics_clock_ns(s->options.metrics);
+    metrics_batch(s->options.metrics, batch_rows(f->batch));
     engine_status status = engine_submit(s->engine, batch_engine(f->batch));
     if (status != ENGINE_OK) {
         while (s->flights > 0) {
@@ -470,6 +499,7 @@ static void look_up(service *s, request *r) {
 static size_t run_batch(service *s, request **requests, size_t count) {
     flight *f = &s->flight[s->flight_next];
     size_t taken = 0;
+    uint64_t now_ns = metrics_clock_ns(s->options.metrics);
     batch_clear(f->batch);
     f->requests = 0;
     for (; taken < count; taken++) {
@@ -478,6 +508,7 @@ static size_t run_batch(service *s, request **requests, size_t count) {
         if (planned == PLANNED_LATER) {
             break;
         }
+        metrics_stage_took(s->options.metrics, METRICS_WAIT, now_ns - r->received_ns);
         if (planned == PLANNED_ROWS) {
             f->request[f->requests++] = r;
             continue;
@@ -488,6 +519,7 @@ static size_t run_batch(service *s, request **requests, size_t count) {
         give_back(s, r);
     }
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
+    atomic_store(&s->accounts_evicted, accounts_evicted(s->accounts));
     if (f->requests > 0) {
         take_off(s, f);
     } else if (taken == 0) {

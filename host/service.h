@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "lists.h"
+#include "metrics.h"
 #include "poison.h"
 #include "policy.h"
 #include "reference.h"
@@ -51,6 +52,7 @@ typedef struct {
     bool hard_label;       /* poison with labels instead of probabilities */
     poison_kind poison;    /* of the probabilities */
     const unsigned char *secret; /* [POISON_SECRET_BYTES], NULL: random */
+    metrics *metrics;            /* borrowed; NULL: nothing is counted */
 } service_options;
 
 typedef struct service service;
@@ -64,6 +66,9 @@ size_t service_rows_max(const service *service);
 size_t service_message_bytes_max(const service *service);
 /* The engine's, as of opening. */
 engine_facts service_facts(const service *service);
+
+/* What the service knows of this moment; what the server knows is left. Any thread. */
+void service_look(const service *service, metrics_now *now);
 
 /* As server_options want them; host is the service. service_work leaves at once where another
  * thread is at it. */

@@ -19,6 +19,7 @@
 #include <nng/supplemental/util/platform.h>
 
 #include "daemon_fixture.h"
+#include "scrape.h"
 
 enum {
     THREADS = 8,
@@ -41,6 +42,9 @@ typedef struct {
     char account[ACCOUNTS][16];
     atomic_size_t after; /* requests of the second part */
     atomic_bool signalled;
+    int admin_port;
+    size_t scrapes; /* of the scraper alone, as the next one */
+    double rows;    /* scored, as last told */
 } load;
 
 typedef struct {
@@ -213,6 +217,25 @@ static void *send_requests(void *argument) {
     return NULL;
 }
 
+/* Reads the metrics while they are written, until the daemon is gone. */
+static void *scrape_on(void *argument) {
+    load *l = argument;
+    for (;;) {
+        scrape_reply reply = scrape_get(l->admin_port, "/metrics", NULL);
+        bool there = reply.status == 200;
+        if (there) {
+            double rows = scrape_value(reply.body, "adder_rows_total{model=\"default\"}");
+            check(rows >= l->rows, "fewer rows than a moment ago");
+            l->rows = rows;
+            l->scrapes++;
+        }
+        scrape_reply_free(&reply);
+        if (!there) {
+            return NULL;
+        }
+    }
+}
+
 /* ---- the run ---- */
 
 static void load_open(load *l) {
@@ -220,7 +243,9 @@ static void load_open(load *l) {
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     daemon_open(&l->d, DIM);
     daemon_start(&l->d, DAEMON_FLAGS("--threshold", "12", "--window", "16", "--max-accounts", "20",
-                                     "--min-fill", "2", "--memory-rank", "8", "--contexts", "16"));
+                                     "--min-fill", "2", "--memory-rank", "8", "--contexts", "16",
+                                     "--admin", "0"));
+    l->admin_port = scrape_port(&l->d);
     for (size_t i = 0; i < CLIENTS; i++) {
         l->client[i] = daemon_connect(&l->d, LAST_TIMEOUT_MS * (i == 0 ? 2 : 1));
     }
@@ -256,7 +281,7 @@ static void print_counts(const sender senders[THREADS]) {
 int main(void) {
     static load l;
     static sender senders[THREADS];
-    pthread_t threads[THREADS];
+    pthread_t threads[THREADS], scraper;
     alarm(RUN_S);
     load_open(&l);
     for (size_t i = 0; i < THREADS; i++) {
@@ -264,6 +289,7 @@ int main(void) {
         senders[i].random = 0x9e3779b97f4a7c15u + i;
         check(pthread_create(&threads[i], NULL, send_requests, &senders[i]) == 0, "no thread");
     }
+    check(pthread_create(&scraper, NULL, scrape_on, &l) == 0, "no thread");
     while (atomic_load(&l.after) < AFTER_REQUESTS) {
         nng_msleep(1);
     }
@@ -273,7 +299,10 @@ int main(void) {
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
+    pthread_join(scraper, NULL);
     print_counts(senders);
+    printf("load: %zu scrapes of the metrics, %.0f rows in the last\n", l.scrapes, l.rows);
+    check(l.scrapes > 0 && l.rows > 0.0, "the metrics told nothing");
     load_close(&l);
     return EXIT_SUCCESS;
 }

@@ -1,11 +1,13 @@
 /* test_daemon_device.c - the daemon on a simulated device: that it says so, and that it goes on
  * when the device is lost. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon_ask.h"
 #include "daemon_fixture.h"
+#include "scrape.h"
 
 /* Two engines, and scores that travel as float32. */
 static const double engines_tolerance = 1e-5;
@@ -50,6 +52,15 @@ Test(daemon_device, a_daemon_with_a_device_says_so_and_scores_as_one_without) {
     daemon_close(&d);
 }
 
+static void metrics_say(const daemon_fixture *d, const char *engine, double degraded) {
+    char series[96];
+    scrape_reply reply = scrape_get(scrape_port(d), "/metrics", NULL);
+    snprintf(series, sizeof series, "adder_build_info{version=\"0.1.0\",engine=\"%s\"}", engine);
+    cr_assert_eq(scrape_value(reply.body, series), 1.0, "%s", reply.body);
+    cr_assert_eq(scrape_value(reply.body, "adder_engine_degraded"), degraded, "%s", reply.body);
+    scrape_reply_free(&reply);
+}
+
 static bool is_degraded(const daemon_fixture *d, const fixture_rows *rows, size_t first,
                         uint32_t fill) {
     adder_reply *reply = ask((ask_question){
@@ -66,13 +77,15 @@ Test(daemon_device, a_daemon_that_loses_its_device_answers_on_and_says_so) {
     fixture_rows rows = fixture_source(64, "benign_test");
     setenv("STANDIN_DEVICES", "1", 1);
     setenv("STANDIN_FAIL", "cudaGraphLaunch:3:719", 1);
-    daemon_start(&d, DAEMON_FLAGS("--engine", "cuda", "--window", "16"));
+    daemon_start(&d, DAEMON_FLAGS("--engine", "cuda", "--window", "16", "--admin", "0"));
+    metrics_say(&d, "cuda", 0.0);
     cr_assert(!is_degraded(&d, &rows, 0, 5) && !is_degraded(&d, &rows, 5, 10));
     cr_assert(is_degraded(&d, &rows, 10, 5), "the window begins anew");
     cr_assert(is_degraded(&d, &rows, 15, 10));
     adder_info info = ask_info(d.client);
     cr_assert_str_eq(info.engine, "cpu");
     cr_assert(info.degraded);
+    metrics_say(&d, "cpu", 1.0);
     log_says(&d, "cuda lost: ");
     daemon_stop(&d);
     unsetenv("STANDIN_FAIL");

@@ -1,0 +1,280 @@
+/*
+ * admin.c - libmicrohttpd with one polling thread; see admin.h.
+ */
+#include "admin.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+#include <sodium.h>
+
+#include "endpoint.h"
+#include "log.h"
+
+enum { SCHEME_LENGTH = 7 /* "Bearer " */ };
+
+struct admin {
+    admin_options options;
+    bool has_token;
+    unsigned char token_hash[crypto_generichash_BYTES];
+    struct MHD_Daemon *http;
+    /* Of its thread: open connections, oldest first. */
+    int connection[ADMIN_CONNECTIONS_MAX];
+    size_t connections;
+};
+
+/* ---- connections ---- */
+
+static int socket_of(struct MHD_Connection *connection) {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static void forget_connection(admin *a, int fd) {
+    for (size_t i = 0; i < a->connections; i++) {
+        if (a->connection[i] == fd) {
+            a->connections--;
+            memmove(&a->connection[i], &a->connection[i + 1],
+                    (a->connections - i) * sizeof *a->connection);
+            return;
+        }
+    }
+}
+
+/* libmicrohttpd bounds how long a connection is silent, not how long it lives, and accepts none
+ * while all places are taken: so one place is kept free. */
+static void on_connection(void *argument, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what) {
+    (void)context;
+    admin *a = argument;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        forget_connection(a, socket_of(connection));
+        return;
+    }
+    assert(a->connections < ADMIN_CONNECTIONS_MAX); /* libmicrohttpd's limit is the same */
+    a->connection[a->connections++] = socket_of(connection);
+    if (a->connections == ADMIN_CONNECTIONS_MAX) {
+        shutdown(a->connection[0], SHUT_RDWR); /* which its next poll tells */
+    }
+}
+
+/* ---- the token ---- */
+
+static void hash_token(unsigned char hash[crypto_generichash_BYTES], const char *token) {
+    crypto_generichash(hash, crypto_generichash_BYTES, (const unsigned char *)token, strlen(token),
+                       NULL, 0);
+}
+
+/* Of hashes, so that neither the time nor a length tells how much of a guess is right. */
+static bool is_authorized(const admin *a, struct MHD_Connection *connection) {
+    unsigned char hash[crypto_generichash_BYTES];
+    const char *came =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!a->has_token) {
+        return true;
+    }
+    if (came == NULL || strncasecmp(came, "Bearer ", SCHEME_LENGTH) != 0) {
+        return false;
+    }
+    hash_token(hash, came + SCHEME_LENGTH);
+    return sodium_memcmp(hash, a->token_hash, sizeof hash) == 0;
+}
+
+/* The line of an open plain file that is not too long. */
+static bool read_token(int fd, char token[ADMIN_TOKEN_MAX + 1], bool *open_to_others) {
+    char line[ADMIN_TOKEN_MAX + 2];
+    struct stat facts;
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) ||
+        facts.st_size > (off_t)sizeof line - 1) {
+        return false;
+    }
+    *open_to_others = (facts.st_mode & (S_IRWXG | S_IRWXO)) != 0;
+    ssize_t count = read(fd, line, sizeof line - 1);
+    size_t length = count > 0 ? (size_t)count : 0;
+    length -= length > 0 && line[length - 1] == '\n';
+    bool good = length > 0 && length <= ADMIN_TOKEN_MAX;
+    for (size_t i = 0; good && i < length; i++) {
+        good = line[i] > ' ' && line[i] <= '~';
+    }
+    if (good) {
+        memcpy(token, line, length);
+        token[length] = '\0';
+    }
+    sodium_memzero(line, sizeof line);
+    return good;
+}
+
+bool admin_read_token(const char *path, char token[ADMIN_TOKEN_MAX + 1], char *error,
+                      size_t error_bytes) {
+    bool open_to_others = false;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not hold the start */
+    if (fd < 0) {
+        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    bool good = read_token(fd, token, &open_to_others);
+    close(fd);
+    if (!good) {
+        snprintf(error, error_bytes,
+                 "%s: expected a file with one line of 1 to %d printable characters, no blanks",
+                 path, ADMIN_TOKEN_MAX);
+    } else if (open_to_others) {
+        log_line(LOG_WARNING, "%s: others than its owner may open the token; chmod 600", path);
+    }
+    return good;
+}
+
+/* ---- answers ---- */
+
+#define TEXT_PLAIN "text/plain; charset=utf-8"
+#define TEXT_METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+/* Owns the response; NULL: no memory, and the connection is closed. */
+static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status,
+                                     struct MHD_Response *response, const char *type) {
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    }
+    if (status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Bearer realm=\"adderd\"");
+    }
+    enum MHD_Result sent = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return sent;
+}
+
+static enum MHD_Result send_line(struct MHD_Connection *connection, unsigned status,
+                                 const char *words) {
+    char line[128];
+    int length = snprintf(line, sizeof line, "%s\n", words);
+    assert(length > 0 && (size_t)length < sizeof line);
+    return send_response(
+        connection, status,
+        MHD_create_response_from_buffer((size_t)length, line, MHD_RESPMEM_MUST_COPY), TEXT_PLAIN);
+}
+
+static enum MHD_Result answer_livez(const admin *a, struct MHD_Connection *connection) {
+    (void)a;
+    return send_line(connection, MHD_HTTP_OK, "ok");
+}
+
+static enum MHD_Result answer_readyz(const admin *a, struct MHD_Connection *connection) {
+    const char *reason = a->options.unready(a->options.host);
+    return reason == NULL ? send_line(connection, MHD_HTTP_OK, "ok")
+                          : send_line(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason);
+}
+
+static enum MHD_Result answer_metrics(const admin *a, struct MHD_Connection *connection) {
+    metrics_now now = {0};
+    size_t bytes = 0;
+    a->options.look(a->options.host, &now);
+    char *text = metrics_text(a->options.metrics, &now, &bytes);
+    if (text == NULL) {
+        return send_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(text);
+    }
+    return send_response(connection, MHD_HTTP_OK, response, TEXT_METRICS);
+}
+
+static const struct {
+    const char *path;
+    bool open; /* without a token */
+    enum MHD_Result (*answer)(const admin *admin, struct MHD_Connection *connection);
+} pages[] = {
+    {"/livez", true, answer_livez},
+    {"/readyz", true, answer_readyz},
+    {"/metrics", false, answer_metrics},
+};
+
+/* Which paths there are is told to nobody without the token. */
+static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection,
+                                  const char *path, const char *method, const char *version,
+                                  const char *body, size_t *body_bytes, void **context) {
+    (void)version, (void)body, (void)body_bytes, (void)context;
+    const admin *a = argument;
+    size_t count = sizeof pages / sizeof *pages, at = 0;
+    while (at < count && strcmp(path, pages[at].path) != 0) {
+        at++;
+    }
+    if (!(at < count && pages[at].open) && !is_authorized(a, connection)) {
+        return send_line(connection, MHD_HTTP_UNAUTHORIZED, "expected the admin token");
+    }
+    if (at == count) {
+        return send_line(connection, MHD_HTTP_NOT_FOUND, "not found: /livez, /readyz, /metrics");
+    }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        return send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "expected GET or HEAD");
+    }
+    return pages[at].answer(a, connection);
+}
+
+/* ---- opening and closing ---- */
+
+static struct MHD_Daemon *start(admin *a, int fd) {
+    return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, a,
+                            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            (size_t)ADMIN_CONNECTION_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned)ADMIN_IDLE_S, MHD_OPTION_NOTIFY_CONNECTION, on_connection, a,
+                            MHD_OPTION_END);
+}
+
+bool admin_open(admin **out, const admin_options *options, char *error, size_t error_bytes) {
+    endpoint at;
+    *out = NULL;
+    admin *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        snprintf(error, error_bytes, "admin port: out of memory");
+        return false;
+    }
+    a->options = *options;
+    a->has_token = options->token[0] != '\0';
+    hash_token(a->token_hash, options->token);
+    a->options.address = a->options.token = NULL; /* the caller's, not kept */
+    if (!endpoint_listen(&at, options->address, error, error_bytes)) {
+        free(a);
+        return false;
+    }
+    a->http = start(a, at.fd);
+    if (a->http == NULL) {
+        snprintf(error, error_bytes, "admin port %s: the HTTP server did not start", at.text);
+        close(at.fd);
+        free(a);
+        return false;
+    }
+    log_line(LOG_INFO, "admin port at http://%s%s", at.text, a->has_token ? ", with a token" : "");
+    if (!at.loopback && !a->has_token) {
+        log_line(LOG_WARNING, "the admin port can be reached from other machines, and asks for no "
+                              "token; give --admin-token-file");
+    }
+    *out = a;
+    return true;
+}
+
+void admin_close(admin *a) {
+    if (a == NULL) {
+        return;
+    }
+    MHD_stop_daemon(a->http);
+    sodium_memzero(a->token_hash, sizeof a->token_hash);
+    free(a);
+}

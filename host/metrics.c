@@ -1,0 +1,357 @@
+/*
+ * metrics.c - see metrics.h: first what is counted, then how it is written.
+ */
+#include "metrics.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+enum { OPS = WIRE_EXPLAIN + 1, DECISIONS = WIRE_LABEL_ONLY + 1, BUCKETS_MAX = 24 };
+
+/* Upper bounds, rising, in what is counted, and as they are written. */
+typedef struct {
+    size_t count; /* at most BUCKETS_MAX - 1 */
+    const uint64_t *bound;
+    const char *const *text;
+    uint64_t unit; /* of the sum: 1, or NS_PER_S where nanoseconds are counted */
+} buckets;
+
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
+static const uint64_t second_bounds[] = {10 * US,
+                                         25 * US,
+                                         50 * US,
+                                         100 * US,
+                                         250 * US,
+                                         500 * US,
+                                         1 * MS,
+                                         25 * MS / 10,
+                                         5 * MS,
+                                         10 * MS,
+                                         25 * MS,
+                                         50 * MS,
+                                         100 * MS,
+                                         250 * MS,
+                                         500 * MS,
+                                         NS_PER_S,
+                                         25 * NS_PER_S / 10,
+                                         5 * NS_PER_S,
+                                         10 * NS_PER_S};
+static const char *const second_texts[] = {
+    "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
+    "0.025", "0.05",    "0.1",   "0.25",   "0.5",     "1",      "2.5",   "5",      "10"};
+static const buckets seconds = {sizeof second_bounds / sizeof *second_bounds, second_bounds,
+                                second_texts, NS_PER_S};
+
+static const uint64_t row_bounds[] = {1,   2,    4,    8,    16,   32,    64,    128,    256,
+                                      512, 1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576};
+static const char *const row_texts[] = {"1",    "2",    "4",     "8",     "16",     "32",
+                                        "64",   "128",  "256",   "512",   "1024",   "2048",
+                                        "4096", "8192", "16384", "65536", "262144", "1048576"};
+static const buckets rows_bounds = {sizeof row_bounds / sizeof *row_bounds, row_bounds, row_texts,
+                                    1};
+
+typedef struct {
+    atomic_uint_fast64_t
+        in[BUCKETS_MAX]; /* each bucket alone; the last one used: above all bounds */
+    atomic_uint_fast64_t sum;
+} histogram;
+
+struct metrics {
+    double started_s;                       /* since 1970 */
+    atomic_uint_fast64_t received[OPS + 1]; /* by op; the last: not understood */
+    atomic_uint_fast64_t refused[WIRE_CODES];
+    atomic_uint_fast64_t rows;
+    atomic_uint_fast64_t decided[DECISIONS];
+    atomic_uint_fast64_t poisoned;
+    histogram stage[METRICS_STAGES];
+    histogram request;
+    histogram batch;
+};
+
+static void add(atomic_uint_fast64_t *counter, uint64_t count) {
+    atomic_fetch_add_explicit(counter, count, memory_order_relaxed);
+}
+
+static uint64_t read_counter(const atomic_uint_fast64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void observe(histogram *h, const buckets *b, uint64_t value) {
+    size_t at = 0;
+    while (at < b->count && value > b->bound[at]) {
+        at++;
+    }
+    add(&h->in[at], 1);
+    add(&h->sum, value);
+}
+
+metrics *metrics_open(void) {
+    metrics *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return NULL;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    m->started_s = (double)now.tv_sec + (double)now.tv_nsec / (double)NS_PER_S;
+    return m;
+}
+
+void metrics_close(metrics *m) {
+    free(m);
+}
+
+/* ---- counting ---- */
+
+static uint64_t clock_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t metrics_clock_ns(const metrics *m) {
+    return m != NULL ? clock_ns() : 0;
+}
+
+void metrics_received(metrics *m, wire_code code, wire_op op) {
+    if (m != NULL) {
+        add(&m->received[code == WIRE_OK ? op : OPS], 1);
+    }
+}
+
+void metrics_stage_took(metrics *m, metrics_stage stage, uint64_t took_ns) {
+    if (m != NULL) {
+        observe(&m->stage[stage], &seconds, took_ns);
+    }
+}
+
+void metrics_stage_since(metrics *m, metrics_stage stage, uint64_t start_ns) {
+    if (m != NULL) {
+        observe(&m->stage[stage], &seconds, clock_ns() - start_ns);
+    }
+}
+
+void metrics_batch(metrics *m, size_t rows) {
+    if (m != NULL) {
+        observe(&m->batch, &rows_bounds, rows);
+    }
+}
+
+/* Compilers count equals in vectors, three times as fast as a counter a decision. */
+static uint64_t count_of(const uint8_t *decisions, size_t rows, uint8_t decision) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < rows; i++) {
+        count += decisions[i] == decision;
+    }
+    return count;
+}
+
+void metrics_decided(metrics *m, const uint8_t *decisions, size_t rows, bool poisoned) {
+    if (m == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < DECISIONS; i++) {
+        uint64_t count = count_of(decisions, rows, (uint8_t)i);
+        add(&m->decided[i], count);
+        if (i == WIRE_POISON && poisoned) {
+            add(&m->poisoned, count);
+        }
+    }
+    add(&m->rows, rows);
+}
+
+void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_ns,
+                     uint64_t encode_ns) {
+    if (m == NULL) {
+        return;
+    }
+    if (code != WIRE_OK) {
+        add(&m->refused[code], 1);
+    } else if (op == WIRE_SCORE) {
+        uint64_t now = clock_ns();
+        observe(&m->stage[METRICS_ENCODE], &seconds, now - encode_ns);
+        observe(&m->request, &seconds, now - received_ns);
+    }
+}
+
+/* ---- writing ---- */
+
+static const char *const op_texts[OPS + 1] = {"score",  "hello",   "ping",
+                                              "forget", "explain", "unknown"};
+static const char *const decision_texts[DECISIONS] = {"allow", "poison", "warming", "label_only"};
+static const char *const mode_texts[] = {"enforce", "shadow", "off"};
+static const char *const action_texts[] = {"poison", "label_only", "flag"};
+static const char *const stage_texts[METRICS_STAGES] = {"wait", "engine", "decide", "encode"};
+
+static void write_head(FILE *out, const char *name, const char *type, const char *help) {
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void write_escaped(FILE *out, const char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text == '\n') {
+            fputs("\\n", out);
+        } else if (*text == '\\' || *text == '"') {
+            fprintf(out, "\\%c", *text);
+        } else {
+            fputc(*text, out);
+        }
+    }
+}
+
+static void write_label(FILE *out, const char *before, const char *name, const char *value) {
+    fprintf(out, "%s%s=\"", before, name);
+    write_escaped(out, value);
+    fputc('"', out);
+}
+
+static void write_one(FILE *out, const char *name, const char *type, const char *help,
+                      uint64_t value) {
+    write_head(out, name, type, help);
+    fprintf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+/* A number that is labelled with the model alone. */
+static void write_of_model(FILE *out, const char *name, const char *model, uint64_t value) {
+    fputs(name, out);
+    write_label(out, "{", "model", model);
+    fprintf(out, "} %llu\n", (unsigned long long)value);
+}
+
+static void write_sum(FILE *out, uint64_t sum, uint64_t unit) {
+    if (unit == 1) {
+        fprintf(out, " %llu\n", (unsigned long long)sum);
+    } else {
+        fprintf(out, " %llu.%09llu\n", (unsigned long long)(sum / unit),
+                (unsigned long long)(sum % unit));
+    }
+}
+
+/* stage: the value of that label; NULL: none. The count is of the same reading as the buckets. */
+static void write_histogram(FILE *out, const char *name, const char *stage, const histogram *h,
+                            const buckets *b) {
+    const char *comma = stage != NULL ? "," : "";
+    char label[32] = "";
+    uint64_t below = 0;
+    if (stage != NULL) {
+        snprintf(label, sizeof label, "stage=\"%s\"", stage);
+    }
+    for (size_t i = 0; i <= b->count; i++) {
+        below += read_counter(&h->in[i]);
+        fprintf(out, "%s_bucket{%s%sle=\"%s\"} %llu\n", name, label, comma,
+                i < b->count ? b->text[i] : "+Inf", (unsigned long long)below);
+    }
+    const char *open = stage != NULL ? "{" : "", *close = stage != NULL ? "}" : "";
+    fprintf(out, "%s_sum%s%s%s", name, open, label, close);
+    write_sum(out, read_counter(&h->sum), b->unit);
+    fprintf(out, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)below);
+}
+
+static void write_traffic(FILE *out, const metrics *m) {
+    write_head(out, "adder_requests_total", "counter", "Requests received, by what they ask for.");
+    for (size_t i = 0; i <= OPS; i++) {
+        fprintf(out, "adder_requests_total{op=\"%s\"} %llu\n", op_texts[i],
+                (unsigned long long)read_counter(&m->received[i]));
+    }
+    write_head(out, "adder_refusals_total", "counter", "Requests refused, by the code they got.");
+    for (size_t i = WIRE_OK + 1; i < WIRE_CODES; i++) {
+        fprintf(out, "adder_refusals_total{code=\"%s\"} %llu\n", wire_code_name((wire_code)i),
+                (unsigned long long)read_counter(&m->refused[i]));
+    }
+    write_one(out, "adder_poisoned_rows_total", "counter",
+              "Rows scored and answered with poison in place of the model's output.",
+              read_counter(&m->poisoned));
+    write_head(out, "adder_stage_seconds", "histogram",
+               "Time by stage: wait and encode of a request, engine and decide of a batch.");
+    for (size_t i = 0; i < METRICS_STAGES; i++) {
+        write_histogram(out, "adder_stage_seconds", stage_texts[i], &m->stage[i], &seconds);
+    }
+    write_head(out, "adder_request_seconds", "histogram",
+               "Time from receipt to encoded reply of score requests carried out.");
+    write_histogram(out, "adder_request_seconds", NULL, &m->request, &seconds);
+    write_head(out, "adder_batch_rows", "histogram",
+               "Rows of a batch given to the engine, those with a group twice.");
+    write_histogram(out, "adder_batch_rows", NULL, &m->batch, &rows_bounds);
+}
+
+static void write_model(FILE *out, const metrics *m, const metrics_now *now) {
+    write_head(out, "adder_build_info", "gauge", "Always 1.");
+    write_label(out, "adder_build_info{", "version", now->version);
+    write_label(out, ",", "engine", now->engine);
+    fputs("} 1\n", out);
+    write_head(out, "adder_rows_total", "counter", "Rows scored.");
+    write_of_model(out, "adder_rows_total", now->model, read_counter(&m->rows));
+    write_head(out, "adder_decisions_total", "counter", "Rows scored, by their decision.");
+    for (size_t i = 0; i < DECISIONS; i++) {
+        write_label(out, "adder_decisions_total{", "model", now->model);
+        fprintf(out, ",mode=\"%s\",action=\"%s\",decision=\"%s\"} %llu\n", mode_texts[now->mode],
+                action_texts[now->action], decision_texts[i],
+                (unsigned long long)read_counter(&m->decided[i]));
+    }
+    write_head(out, "adder_accounts", "gauge", "Accounts and groups held.");
+    write_of_model(out, "adder_accounts", now->model, now->accounts);
+}
+
+static void write_gauges(FILE *out, const metrics_now *now) {
+    write_one(out, "adder_accounts_max", "gauge", "Accounts and groups that can be held.",
+              now->accounts_max);
+    write_one(out, "adder_account_bytes", "gauge", "Bytes of one account in the engine.",
+              now->account_bytes);
+    write_one(out, "adder_block_bytes", "gauge",
+              "Bytes of one class in an account's memory, beside adder_account_bytes.",
+              now->block_bytes);
+    write_one(out, "adder_evictions_total", "counter",
+              "Accounts and groups that gave their place to another one.", now->evictions);
+    write_one(out, "adder_queue_requests", "gauge", "Requests that wait for the engine.",
+              now->queue_requests);
+    write_one(out, "adder_queue_rows", "gauge",
+              "Rows of requests that wait for the engine, those with a group twice.",
+              now->queue_rows);
+    write_one(out, "adder_in_flight", "gauge", "Requests received and not answered yet.",
+              now->in_flight);
+    write_one(out, "adder_connections_refused_total", "counter",
+              "Connections turned away because there were too many.", now->connections_refused);
+    write_one(out, "adder_engine_degraded", "gauge",
+              "1: the device was lost and the CPU engine has taken over.", now->degraded);
+}
+
+static uint64_t resident_bytes(void) {
+    unsigned long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+char *metrics_text(const metrics *m, const metrics_now *now, size_t *bytes) {
+    char *text = NULL;
+    FILE *out = open_memstream(&text, bytes);
+    if (out == NULL) {
+        return NULL;
+    }
+    if (now->serving) {
+        write_model(out, m, now);
+        write_gauges(out, now);
+    }
+    write_traffic(out, m);
+    write_head(out, "process_start_time_seconds", "gauge", "When the daemon started, since 1970.");
+    fprintf(out, "process_start_time_seconds %.3f\n", m->started_s);
+    write_one(out, "process_resident_memory_bytes", "gauge", "Memory that is resident.",
+              resident_bytes());
+    bool written = ferror(out) == 0;
+    if (fclose(out) != 0 || !written) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,72 @@
+/*
+ * metrics.h - what the daemon has done, counted where it happens, in Prometheus's text format.
+ *
+ * Counters and histograms are atomics that any thread adds to, relaxed and without locks: each is
+ * right by itself, and two read in one go may be a request apart. What can be asked for at any time
+ * (gauges) is not kept here but given to metrics_text. Those that count take NULL for metrics: then
+ * nothing is counted and no clock is read.
+ *
+ * Accounts are never a label: their names are other people's, and their number has no bound.
+ */
+#ifndef ADDER_METRICS_H
+#define ADDER_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+typedef struct metrics metrics;
+
+/* The way of a request; a batch's share of engine and decide is counted once a batch. */
+typedef enum {
+    METRICS_WAIT,   /* from a request's receipt to its place in a batch */
+    METRICS_ENGINE, /* from a batch's submission to its collection */
+    METRICS_DECIDE, /* from there to the last row's decision */
+    METRICS_ENCODE, /* of a score's reply, poison drawn */
+    METRICS_STAGES,
+} metrics_stage;
+
+/* At the moment of writing; texts are borrowed. */
+typedef struct {
+    bool serving; /* else the rest is not known yet and left out */
+    const char *version;
+    const char *engine;
+    const char *model;
+    wire_mode mode;
+    wire_action action;
+    size_t accounts, accounts_max;
+    uint64_t evictions;
+    size_t account_bytes, block_bytes;
+    size_t queue_requests, queue_rows;
+    size_t in_flight;
+    size_t connections_refused;
+    bool degraded;
+} metrics_now;
+
+metrics *metrics_open(void); /* NULL: no memory */
+void metrics_close(metrics *metrics);
+
+/* A clock for the durations below; 0 where nothing is counted. */
+uint64_t metrics_clock_ns(const metrics *metrics);
+
+/* ---- from any thread ---- */
+
+/* A request has come; of what could not be decoded (code) the op is not known. */
+void metrics_received(metrics *metrics, wire_code code, wire_op op);
+void metrics_stage_took(metrics *metrics, metrics_stage stage, uint64_t took_ns);
+/* A stage that ends now. */
+void metrics_stage_since(metrics *metrics, metrics_stage stage, uint64_t start_ns);
+void metrics_batch(metrics *metrics, size_t rows);
+/* Rows that have been scored; poisoned: those decided so get poison in their reply. */
+void metrics_decided(metrics *metrics, const uint8_t *decisions, size_t rows, bool poisoned);
+/* A reply has been encoded since encode_ns. Of scores, and only of those that were carried out,
+ * count the time of encoding and the time since received_ns. */
+void metrics_replied(metrics *metrics, wire_code code, wire_op op, uint64_t received_ns,
+                     uint64_t encode_ns);
+
+/* Text format 0.0.4; the caller frees. NULL: no memory. */
+char *metrics_text(const metrics *metrics, const metrics_now *now, size_t *bytes);
+
+#endif
