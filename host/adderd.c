@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "config.h"
+#include "keeper.h"
 #include "log.h"
 #include "reference.h"
 #include "server.h"
@@ -23,6 +24,7 @@ typedef struct {
     reference *reference;
     lists *lists;
     service *service;
+    keeper *keeper; /* NULL: nothing is kept */
     server *server;
 } daemon_state;
 
@@ -58,6 +60,18 @@ static bool open_service(daemon_state *d, char *error) {
                                error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     return opened;
+}
+
+static bool open_keeper(daemon_state *d, char *error) {
+    return d->config.snapshot == NULL ||
+           keeper_open(&d->keeper,
+                       &(keeper_options){.path = d->config.snapshot,
+                                         .reference = d->reference,
+                                         .service = d->service,
+                                         .window_rows = d->config.window_rows,
+                                         .half_life_rows = d->config.half_life_rows,
+                                         .every_s = d->config.snapshot_every_s},
+                       error, ERROR_BYTES);
 }
 
 static bool open_server(daemon_state *d, char *error) {
@@ -166,11 +180,12 @@ static bool open_all(daemon_state *d, char *error) {
         return false;
     }
     return config_read_lists(&d->config, &d->lists, error, ERROR_BYTES) && open_service(d, error) &&
-           open_server(d, error);
+           open_keeper(d, error) && open_server(d, error);
 }
 
 static void close_all(daemon_state *d) {
     server_close(d->server);
+    keeper_close(d->keeper);
     service_close(d->service);
     lists_close(d->lists);
     reference_close(d->reference);
@@ -192,6 +207,7 @@ int main(int argc, char **argv) {
     log_line(LOG_INFO, "ending: answering what was accepted");
     service_end(d.service);
     server_drain(d.server);
+    keeper_finish(d.keeper);
     close_all(&d);
     return EXIT_SUCCESS;
 }
