@@ -132,7 +132,9 @@ static void tell(keeper *k, const look *l, double took_ms, int error) {
                  "%s: no snapshot could be written: %s; what is learnt is lost should the daemon "
                  "end",
                  k->options.path, strerror(error));
-    } else if (error == 0 && (!k->told || k->failed || !l->may_fork)) {
+    } else if (error == 0 && !l->may_fork) {
+        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->options.path);
+    } else if (error == 0 && (!k->told || k->failed)) {
         log_line(LOG_INFO,
                  "snapshot of %zu accounts written to %s in %.0f ms; requests waited %.1f ms",
                  l->accounts, k->options.path, took_ms, l->held_ms);
