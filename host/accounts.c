@@ -157,6 +157,15 @@ uint32_t accounts_remove(accounts *a, accounts_name name) {
     return slot;
 }
 
+uint32_t accounts_next(const accounts *a, uint32_t slot) {
+    return slot == ACCOUNTS_NONE ? a->oldest : a->place[slot].newer;
+}
+
+accounts_name accounts_name_of(const accounts *a, uint32_t slot) {
+    const place *p = &a->place[slot];
+    return (accounts_name){.bytes = p->bytes, .length = p->length, .is_group = p->is_group};
+}
+
 size_t accounts_held(const accounts *a) {
     return a->held;
 }

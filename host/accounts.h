@@ -36,6 +36,11 @@ uint32_t accounts_touch(accounts *accounts, accounts_name name, bool *fresh);
 /* Gives a place back; the slot it had, or ACCOUNTS_NONE. */
 uint32_t accounts_remove(accounts *accounts, accounts_name name);
 
+/* In the order of use, the oldest first: from ACCOUNTS_NONE on, to ACCOUNTS_NONE. */
+uint32_t accounts_next(const accounts *accounts, uint32_t slot);
+/* Whose the slot is; its bytes are the table's, until the account goes. */
+accounts_name accounts_name_of(const accounts *accounts, uint32_t slot);
+
 size_t accounts_held(const accounts *accounts);
 uint64_t accounts_evicted(const accounts *accounts); /* since opening */
 /* The most steps that a find can take; visits the whole table. */

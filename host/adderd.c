@@ -13,6 +13,7 @@
 
 #include "admin.h"
 #include "config.h"
+#include "keeper.h"
 #include "log.h"
 #include "metrics.h"
 #include "reference.h"
@@ -32,6 +33,7 @@ typedef struct {
     reference *reference;
     lists *lists;
     service *service;
+    keeper *keeper; /* NULL: nothing is kept */
     server *server;
 } daemon_state;
 
@@ -68,6 +70,18 @@ static bool open_service(daemon_state *d, char *error) {
                                error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     return opened;
+}
+
+static bool open_keeper(daemon_state *d, char *error) {
+    return d->config.snapshot == NULL ||
+           keeper_open(&d->keeper,
+                       &(keeper_options){.path = d->config.snapshot,
+                                         .reference = d->reference,
+                                         .service = d->service,
+                                         .window_rows = d->config.window_rows,
+                                         .half_life_rows = d->config.half_life_rows,
+                                         .every_s = d->config.snapshot_every_s},
+                       error, ERROR_BYTES);
 }
 
 static bool open_server(daemon_state *d, char *error) {
@@ -223,12 +237,13 @@ static bool open_all(daemon_state *d, char *error) {
         return false;
     }
     return config_read_lists(&d->config, &d->lists, error, ERROR_BYTES) && open_service(d, error) &&
-           open_server(d, error);
+           open_keeper(d, error) && open_server(d, error);
 }
 
 static void close_all(daemon_state *d) {
     admin_close(d->admin); /* it asks the others */
     server_close(d->server);
+    keeper_close(d->keeper);
     service_close(d->service);
     lists_close(d->lists);
     reference_close(d->reference);
@@ -253,6 +268,7 @@ int main(int argc, char **argv) {
     atomic_store(&d.stage, DRAINING);
     service_end(d.service);
     server_drain(d.server);
+    keeper_finish(d.keeper);
     close_all(&d);
     return EXIT_SUCCESS;
 }

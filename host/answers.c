@@ -99,6 +99,29 @@ answer *answers_put(answers *a, answer_key key, uint64_t digest, size_t rows) {
     return &e->answer;
 }
 
+const answer *answers_next(const answers *a, uint64_t *place) {
+    uint64_t at = *place < a->entry_old ? a->entry_old : *place;
+    for (; at < a->entry_new; at++) {
+        const entry *e = &a->entry[at % ANSWERS_MAX];
+        if (e->hh.tbl != NULL && !e->answer.pending) { /* or it has been forgotten */
+            *place = at + 1;
+            return &e->answer;
+        }
+    }
+    *place = at;
+    return NULL;
+}
+
+size_t answers_rows_max(const answers *a) {
+    return a->rows_max;
+}
+
+void answers_clear(answers *a) {
+    while (a->entry_new > a->entry_old) {
+        drop_oldest(a);
+    }
+}
+
 void answers_forget(answers *a, answer *answer) {
     entry *e = (entry *)((char *)answer - offsetof(entry, answer));
     HASH_DELETE(hh, a->table, e);

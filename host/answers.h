@@ -57,6 +57,11 @@ answer *answers_find(answers *answers, answer_key key);
  * written its rows and cleared the flag. rows is 1..rows_max. NULL: no memory for the table; the
  * request then has no protection. */
 answer *answers_put(answers *answers, answer_key key, uint64_t digest, size_t rows);
+/* The answers that are complete, oldest first: from *place = 0 on, which it moves, to NULL. */
+const answer *answers_next(const answers *answers, uint64_t *place);
+size_t answers_rows_max(const answers *answers);
+/* Drops all. */
+void answers_clear(answers *answers);
 /* Takes an answer that came to nothing out of the table; its room comes back in its turn. */
 void answers_forget(answers *answers, answer *answer);
 

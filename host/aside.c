@@ -69,6 +69,27 @@ bool aside_open(aside *file, const char *path) {
     return false;
 }
 
+bool aside_open_own(aside *file, const char *path) {
+    *file = (aside){.fd = -1, .path = strdup(path)};
+    if (file->path != NULL && asprintf(&file->temporary, "%s.tmp", path) < 0) {
+        file->temporary = NULL;
+    }
+    if (file->temporary != NULL) {
+        /* Removed first, lest it be a link to elsewhere, or open to others. */
+        unlink(file->temporary);
+        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (file->fd >= 0) {
+            return true;
+        }
+    }
+    int why = errno;
+    free(file->temporary); /* it is not ours to remove */
+    free(file->path);
+    *file = (aside){0};
+    errno = why;
+    return false;
+}
+
 bool aside_write(aside *file, const void *bytes, size_t count) {
     assert(file->fd >= 0);
     const unsigned char *at = bytes;
@@ -114,6 +135,18 @@ bool aside_sync_parent(const char *path) {
     close(fd);
     errno = why;
     return synced;
+}
+
+bool aside_keep_old(const aside *file) {
+    char *kept;
+    if (asprintf(&kept, "%s.1", file->path) < 0) {
+        return false;
+    }
+    bool renamed = rename(file->path, kept) == 0 || errno == ENOENT;
+    int why = errno;
+    free(kept);
+    errno = why;
+    return renamed;
 }
 
 bool aside_commit(aside *file) {

@@ -13,6 +13,7 @@
 
 #include "arguments.h"
 #include "engine.h"
+#include "keeper.h"
 #include "log.h"
 #include "server.h"
 #include "service.h"
@@ -59,6 +60,8 @@ enum {
     KEY_DECISIONS_ONLY,
     KEY_ADMIN,
     KEY_ADMIN_TOKEN,
+    KEY_SNAPSHOT,
+    KEY_SNAPSHOT_EVERY,
 };
 
 static const struct argp_option options[] = {
@@ -101,6 +104,10 @@ static const struct argp_option options[] = {
     {"max-queue-rows", KEY_QUEUE_ROWS, "N", 0, "rows that may wait; more is overloaded (65536)", 4},
     {"contexts", KEY_CONTEXTS, "N", 0, "requests at once (32)", 4},
     {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (1024)", 4},
+    {"snapshot", KEY_SNAPSHOT, "FILE", 0,
+     "restore what was learnt from FILE, or the one before it, FILE.1, and keep it there", 4},
+    {"snapshot-every", KEY_SNAPSHOT_EVERY, "SECONDS", 0,
+     "write it so often, and at the end; 0: only at the end (60)", 4},
     {"engine", KEY_ENGINE, "NAME", 0, "auto (cuda where a device answers, default), cpu or cuda",
      5},
     {"threads", KEY_THREADS, "N", 0,
@@ -152,6 +159,23 @@ static error_t parse_admin(int key, char *value, struct argp_state *state) {
     return 0;
 }
 
+/* What is kept across restarts. */
+static error_t parse_snapshot(int key, char *value, struct argp_state *state) {
+    config *c = state->input;
+    switch (key) {
+    case KEY_SNAPSHOT:
+        c->snapshot = value;
+        break;
+    case KEY_SNAPSHOT_EVERY:
+        c->snapshot_every_s =
+            arguments_count(state, "snapshot-every", value, 0, KEEPER_EVERY_S_MAX);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
 /* What is done about accounts. */
 static error_t parse_policy(int key, char *value, struct argp_state *state) {
     static const char *const modes[] = {"enforce", "shadow", "off"};
@@ -180,7 +204,10 @@ static error_t parse_policy(int key, char *value, struct argp_state *state) {
         c->deny_groups = value;
         break;
     default:
-        return parse_admin(key, value, state);
+        if (parse_admin(key, value, state) == 0) {
+            return 0;
+        }
+        return parse_snapshot(key, value, state);
     }
     return 0;
 }
@@ -279,6 +306,7 @@ void config_parse(config *c, int argc, char **argv) {
                   .fill_min = CONFIG_UNSET,
                   .half_life_rows = -1.0,
                   .release_after = VERDICT_RELEASE_DEFAULT,
+                  .snapshot_every_s = KEEPER_EVERY_S_DEFAULT,
                   .accounts_max = ACCOUNTS_DEFAULT,
                   .rows_max = SERVICE_ROWS_DEFAULT,
                   .queue_rows_max = QUEUE_ROWS_DEFAULT,

@@ -39,6 +39,8 @@ typedef struct {
     wire_mode mode;
     wire_action action;
     size_t release_after;
+    const char *snapshot; /* file; NULL: none */
+    size_t snapshot_every_s;
     const char *allow; /* files of names; NULL: none */
     const char *deny;
     const char *allow_groups;

@@ -51,6 +51,12 @@ void judge_forget(judge *j, uint32_t slot) {
     }
 }
 
+void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
+    if (j->verdicts != NULL) {
+        verdicts_restore(j->verdicts, slot, record);
+    }
+}
+
 static ruling rule_by_evidence(judge *j, const batch_observation *o) {
     const engine_result *result = o->result;
     const verdict_record *record =

@@ -42,6 +42,8 @@ answer_row judge_row(const judge *judge, const batch *batch, const request *requ
 /* Which is the same as of the row before. */
 bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
+/* What was believed in another run; nothing where there is no evidence. */
+void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);

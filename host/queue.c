@@ -92,6 +92,14 @@ bool queue_own(queue *q) {
     return mine;
 }
 
+bool queue_seize(queue *q) {
+    pthread_mutex_lock(&q->lock);
+    bool mine = !q->owned;
+    q->owned = true;
+    pthread_mutex_unlock(&q->lock);
+    return mine;
+}
+
 /* To find nothing and to leave are one: what is put afterwards finds no owner. */
 size_t queue_take(queue *q, void **entry, size_t entries, bool stay) {
     pthread_mutex_lock(&q->lock);

@@ -29,6 +29,8 @@ queue_status queue_put(queue *queue, void *entry, size_t rows); /* any thread */
 /* True: something waits or is unfinished, nobody owned the queue, and now the caller does. Any
  * thread. */
 bool queue_own(queue *queue);
+/* Likewise, whether something waits or not. */
+bool queue_seize(queue *queue);
 /* Of the owner: takes all that waits, at most `entries` of them. 0: nothing waits, and unless it
  * wants to stay the caller is the owner no more. */
 size_t queue_take(queue *queue, void **entry, size_t entries, bool stay);

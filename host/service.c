@@ -28,7 +28,7 @@
 
 #define ADDER_VERSION "0.1.0"
 
-enum { MESSAGE_SLACK_BYTES = 4096 };
+enum { MESSAGE_SLACK_BYTES = 4096, VISIT_PAUSE_US = 100 };
 
 /* A batch at work, and the requests that wait for it. */
 typedef struct {
@@ -64,6 +64,10 @@ struct service {
     size_t in_flight_max;           /* of the engine as it is now */
     request **waiting;              /* [contexts] taken from the queue */
     planner planner;
+    /* Written by who wants a visit, before visit_due is set. */
+    service_visitor visit;
+    void *visitor;
+    atomic_bool visit_due;
     /* For hello and the metrics: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -528,10 +532,30 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     return taken;
 }
 
+/* Lets who asked for it see everything as it is between two batches. */
+static void receive_visit(service *s) {
+    if (!atomic_load(&s->visit_due)) {
+        return;
+    }
+    while (s->flights > 0) {
+        land(s);
+    }
+    s->visit(s->visitor, &(snapshot_state){.engine = s->engine,
+                                           .accounts = s->accounts,
+                                           .judge = s->judge,
+                                           .answers = s->answers,
+                                           .digest_key = s->digest_key,
+                                           .accounts_max = s->options.accounts_max});
+    atomic_store(&s->accounts_held, accounts_held(s->accounts));
+    watch_engine(s);
+    atomic_store(&s->visit_due, false);
+}
+
 /* Takes all requests that wait and carries them out; where the engine works beside its caller, the
  * last of their batches is finished by the next call. False: nothing waits or is at work any more,
  * and this thread owns the queue no longer. */
 static bool step(service *s) {
+    receive_visit(s);
     bool at_work = s->flights > 0;
     size_t count = queue_take(s->queue, (void **)s->waiting, s->options.contexts, at_work);
     if (count == 0 && at_work) {
@@ -555,6 +579,26 @@ bool service_work(void *host, size_t rounds) {
         }
     }
     return queue_disown(s->queue, s->flights > 0);
+}
+
+/* Where nobody is at work, the caller becomes the owner, and has to carry out what has come
+ * meanwhile, unless another thread does. */
+void service_visit(service *s, service_visitor visit, void *context) {
+    static const struct timespec pause = {.tv_nsec = VISIT_PAUSE_US * 1000};
+    s->visit = visit;
+    s->visitor = context;
+    atomic_store(&s->visit_due, true);
+    while (atomic_load(&s->visit_due)) {
+        if (!queue_seize(s->queue)) {
+            nanosleep(&pause, NULL);
+            continue;
+        }
+        receive_visit(s);
+        bool more = queue_disown(s->queue, s->flights > 0);
+        while (more && service_work(s, 1)) {
+            nanosleep(&pause, NULL); /* in which a thread of the server's may take over */
+        }
+    }
 }
 
 void service_end(service *s) {

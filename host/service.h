@@ -23,6 +23,7 @@
 #include "policy.h"
 #include "reference.h"
 #include "server.h"
+#include "snapshot.h"
 
 enum {
     SERVICE_FLIGHTS = 2, /* batches at work in the engine at once, if it takes as many */
@@ -69,6 +70,11 @@ engine_facts service_facts(const service *service);
 
 /* What the service knows of this moment; what the server knows is left. Any thread. */
 void service_look(const service *service, metrics_now *now);
+/* Calls `visit` once, between two batches, on whichever thread owns the queue: nothing is at work,
+ * and no request goes on until it returns, which it has when this does. Not from such a thread; one
+ * caller at a time. */
+typedef void (*service_visitor)(void *context, const snapshot_state *state);
+void service_visit(service *service, service_visitor visit, void *context);
 
 /* As server_options want them; host is the service. service_work leaves at once where another
  * thread is at it. */

@@ -149,6 +149,10 @@ const verdict_record *verdicts_observe(verdicts *v, uint32_t slot,
     return r;
 }
 
+void verdicts_restore(verdicts *v, uint32_t slot, const verdict_record *record) {
+    v->record[slot] = *record;
+}
+
 const verdict_record *verdicts_find(const verdicts *v, uint32_t slot) {
     return &v->record[slot];
 }

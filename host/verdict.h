@@ -79,6 +79,8 @@ typedef struct {
 const verdict_record *verdicts_observe(verdicts *verdicts, uint32_t slot,
                                        const evidence_observation *observation,
                                        verdict_scores scores);
+/* Puts a record in the slot that was another daemon's. */
+void verdicts_restore(verdicts *verdicts, uint32_t slot, const verdict_record *record);
 const verdict_record *verdicts_find(const verdicts *verdicts, uint32_t slot);
 /* The last entries, the oldest first; how many. */
 size_t verdicts_history(const verdict_record *record, verdict_entry entry[VERDICT_HISTORY]);

@@ -40,6 +40,7 @@ typedef struct {
     daemon_fixture d;
     adder_client *client[CLIENTS];
     char account[ACCOUNTS][16];
+    char snapshot[CHILD_PATH_BYTES * 2];
     atomic_size_t after; /* requests of the second part */
     atomic_bool signalled;
     int admin_port;
@@ -242,9 +243,11 @@ static void load_open(load *l) {
     /* OpenBLAS is not instrumented: what its own threads share would be reported as races. */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     daemon_open(&l->d, DIM);
-    daemon_start(&l->d, DAEMON_FLAGS("--threshold", "12", "--window", "16", "--max-accounts", "20",
-                                     "--min-fill", "2", "--memory-rank", "8", "--contexts", "16",
-                                     "--admin", "0"));
+    daemon_start(&l->d,
+                 DAEMON_FLAGS("--threshold", "12", "--window", "16", "--max-accounts", "20",
+                              "--min-fill", "2", "--memory-rank", "8", "--contexts", "16",
+                              "--admin", "0", "--snapshot",
+                              daemon_path(&l->d, "state", l->snapshot), "--snapshot-every", "1"));
     l->admin_port = scrape_port(&l->d);
     for (size_t i = 0; i < CLIENTS; i++) {
         l->client[i] = daemon_connect(&l->d, LAST_TIMEOUT_MS * (i == 0 ? 2 : 1));

@@ -257,7 +257,7 @@ Test(life, wrong_usage_ends_with_status_2) {
         {"--half-life", "-1"},     {"--output", "soggy"},     {"--max-accounts", "0"},
         {"--max-rows", "0"},       {"--max-queue-rows", "0"}, {"--contexts", "0"},
         {"--contexts", "257"},     {"--threads", "1e3"},      {"--no-such-flag", "1"},
-        {"--max-connections", ""}, {"--poison", "soft"},
+        {"--max-connections", ""}, {"--poison", "soft"},      {"--snapshot-every", "-1"},
     };
     daemon_fixture d;
     daemon_open(&d, 64);

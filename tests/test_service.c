@@ -55,11 +55,11 @@ typedef struct {
     float score; /* of the first row */
     uint32_t fill;
     bool known;
-} answer;
+} told;
 
 /* Frees the reply. */
-static answer copy_of(nng_msg *message, const wire_reply *reply) {
-    answer a = {.code = reply->code, .known = reply->known};
+static told copy_of(nng_msg *message, const wire_reply *reply) {
+    told a = {.code = reply->code, .known = reply->known};
     if (reply->scores != NULL) {
         memcpy(&a.score, reply->scores, sizeof a.score);
         memcpy(&a.fill, reply->fill, sizeof a.fill);
@@ -68,13 +68,13 @@ static answer copy_of(nng_msg *message, const wire_reply *reply) {
     return a;
 }
 
-static answer answer_of(stage *s, size_t index, const wire_outgoing *request) {
+static told answer_of(stage *s, size_t index, const wire_outgoing *request) {
     wire_reply reply;
     nng_msg *message = stub_server_reply(&s->server, index, request, NULL, &reply);
     return copy_of(message, &reply);
 }
 
-static answer ask_alone(stage *s, const wire_outgoing *request) {
+static told ask_alone(stage *s, const wire_outgoing *request) {
     wire_reply reply;
     nng_msg *message = stub_server_ask(&s->server, request, NULL, &reply);
     return copy_of(message, &reply);
@@ -154,7 +154,7 @@ Test(service, after_the_end_new_requests_are_draining_and_old_ones_are_answered)
     cr_assert_eq(answer_of(&s, 4, &bad).code, WIRE_BAD_DIMENSION);
     cr_assert(s.server.call[0].waits);
     work(&s);
-    answer a = answer_of(&s, 0, &score);
+    told a = answer_of(&s, 0, &score);
     cr_assert(a.code == WIRE_OK && a.fill == 3);
     work(&s);
     cr_assert_eq(s.server.call[0].finished, 1);
@@ -172,8 +172,8 @@ Test(service, a_repeat_in_the_same_batch_counts_once) {
     begin(&s, 3, &next);
     begin(&s, 4, &score);
     work(&s);
-    answer first = answer_of(&s, 0, &score), again = answer_of(&s, 1, &score),
-           last = answer_of(&s, 4, &score);
+    told first = answer_of(&s, 0, &score), again = answer_of(&s, 1, &score),
+         last = answer_of(&s, 4, &score);
     cr_assert(first.fill == 3 && again.fill == 3 && last.fill == 3);
     cr_assert(again.score == first.score && last.score == first.score);
     cr_assert_eq(answer_of(&s, 2, &other).code, WIRE_BAD_REQUEST);
@@ -209,7 +209,7 @@ Test(service, what_does_not_fit_one_batch_goes_into_the_next) {
     begin(&s, 0, &a);
     begin(&s, 1, &b);
     work(&s);
-    answer first = answer_of(&s, 0, &a), second = answer_of(&s, 1, &b);
+    told first = answer_of(&s, 0, &a), second = answer_of(&s, 1, &b);
     cr_assert(first.code == WIRE_OK && second.code == WIRE_OK);
     cr_assert_eq(first.fill, WINDOW);
     cr_assert_eq(first.score, second.score, "the same rows in two batches");
@@ -231,9 +231,9 @@ Test(service, requests_that_share_a_batch_score_as_if_alone) {
             begin(&s, i, &pair[i]);
         }
         work(&s);
-        answer shared[2] = {answer_of(&s, 0, &pair[0]), answer_of(&s, 1, &pair[1])};
+        told shared[2] = {answer_of(&s, 0, &pair[0]), answer_of(&s, 1, &pair[1])};
         wire_outgoing single = score_of(&s, "alone", 0, rows);
-        answer one = ask_alone(&s, &single);
+        told one = ask_alone(&s, &single);
         for (size_t i = 0; i < 2; i++) {
             cr_assert_eq(shared[i].fill, one.fill);
             fixture_compare(&worst, (double)shared[i].score, (double)one.score, "%zu rows, %zu",
@@ -289,7 +289,7 @@ static void *race(void *argument) {
             while (atomic_load(&call->waits)) {
                 sched_yield();
             }
-            answer a = answer_of(r->stage, r->number * ALONE + k, &r->request);
+            told a = answer_of(r->stage, r->number * ALONE + k, &r->request);
             cr_assert_eq(a.code, WIRE_OK);
             r->fill = a.fill;
         }
@@ -321,6 +321,57 @@ Test(service, threads_that_race_for_the_queue_answer_every_request_once, .timeou
     wire_hello hello = hello_of(&s);
     cr_assert_eq(hello.rows, RACERS * RACES * ALONE * 2, "came %zu", (size_t)hello.rows);
     cr_assert_eq(hello.requests, RACERS * RACES * ALONE + 1);
+    stage_close(&s);
+}
+
+typedef struct {
+    stage *stage;
+    atomic_bool leave;
+    size_t asked;
+    size_t came;
+} visitor;
+
+static void look_around(void *context, const snapshot_state *state) {
+    visitor *v = context;
+    size_t used;
+    uint32_t slot = accounts_next(state->accounts, ACCOUNTS_NONE);
+    for (; slot != ACCOUNTS_NONE; slot = accounts_next(state->accounts, slot)) {
+        cr_assert_eq(engine_export(state->engine, slot, NULL, 0, &used), ENGINE_OK);
+    }
+    v->came++;
+}
+
+static void *visit_often(void *argument) {
+    visitor *v = argument;
+    do {
+        v->asked++;
+        service_visit(v->stage->server.service, look_around, v);
+    } while (!atomic_load(&v->leave));
+    return NULL;
+}
+
+Test(service, who_visits_comes_once_each_time_and_holds_up_no_request_for_ever, .timeout = 60) {
+    stage s;
+    pthread_t thread[RACERS];
+    pthread_t visiting;
+    racer racers[RACERS];
+    char name[RACERS][16];
+    stage_open(&s);
+    visitor v = {.stage = &s};
+    for (size_t i = 0; i < RACERS; i++) {
+        snprintf(name[i], sizeof name[i], "racer %zu", i);
+        racers[i] = (racer){.stage = &s, .number = i, .request = score_of(&s, name[i], 0, 2)};
+        pthread_create(&thread[i], NULL, race, &racers[i]);
+    }
+    pthread_create(&visiting, NULL, visit_often, &v);
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    atomic_store(&v.leave, true);
+    pthread_join(visiting, NULL);
+    printf("%zu visits among %d requests\n", v.came, RACERS * RACES * ALONE);
+    cr_assert(v.came == v.asked && v.came > 0);
+    cr_assert_eq(hello_of(&s).rows, RACERS * RACES * ALONE * 2);
     stage_close(&s);
 }
 
