@@ -51,6 +51,14 @@ void request_fini(request *r) {
     wire_scratch_close(r->scratch);
 }
 
+size_t request_engine_rows(const request *r) {
+    size_t count = r->wire.rows;
+    for (size_t i = 0; r->wire.groups != NULL && i < r->wire.rows; i++) {
+        count += r->wire.groups[i].length > 0;
+    }
+    return count;
+}
+
 void request_refuse(request *r, wire_code code, const char *text) {
     r->code = code;
     snprintf(r->text, sizeof r->text, "%s", text);

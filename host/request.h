@@ -53,6 +53,9 @@ typedef struct {
 bool request_init(request *request, size_t rows_max, size_t classes); /* false: no memory */
 void request_fini(request *request);                                  /* zeroed is allowed */
 
+/* Rows that the engine gets of a score request: one with a group counts twice. */
+size_t request_engine_rows(const request *request);
+
 void request_refuse(request *request, wire_code code, const char *text);
 
 void request_answer_row(request *request, size_t row, const answer_row *answer);

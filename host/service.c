@@ -289,14 +289,6 @@ void service_look(const service *s, metrics_now *now) {
 
 /* ---- on NNG's threads ---- */
 
-static size_t count_grouped(const wire_request *wire) {
-    size_t count = 0;
-    for (size_t i = 0; wire->groups != NULL && i < wire->rows; i++) {
-        count += wire->groups[i].length > 0;
-    }
-    return count;
-}
-
 bool service_begin(void *host, server_call *call, const void *message, size_t bytes) {
     service *s = host;
     request *r = &s->request[server_call_index(call)];
@@ -307,7 +299,7 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
         return true;
     }
-    r->engine_rows = r->wire.rows + count_grouped(&r->wire);
+    r->engine_rows = request_engine_rows(r);
     if (r->engine_rows > s->batch_rows_max) {
         r->code = WIRE_TOO_LARGE;
         snprintf(r->text, sizeof r->text,
