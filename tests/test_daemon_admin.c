@@ -202,8 +202,9 @@ Test(admin, connections_that_are_turned_away_are_told, .timeout = 60) {
     adder_error error;
     daemon_open(&d, DIM);
     daemon_start(&d, DAEMON_FLAGS("--admin", "0", "--max-connections", "2"));
-    adder_client *second = daemon_connect(&d, DAEMON_TIMEOUT_MS), *third = daemon_connect(&d, 500);
+    adder_client *second = daemon_connect(&d, DAEMON_TIMEOUT_MS);
     cr_assert_eq(adder_ping(second, &error), ADDER_OK, "%s", error.text);
+    adder_client *third = daemon_connect(&d, 500); /* now the second has its place */
     cr_assert_neq(adder_ping(third, &error), ADDER_OK);
     scrape_reply reply = scrape_get(scrape_port(&d), "/metrics", NULL);
     cr_assert_geq(scrape_value(reply.body, "adder_connections_refused_total"), 1);

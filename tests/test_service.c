@@ -356,17 +356,23 @@ Test(service, who_visits_comes_once_each_time_and_holds_up_no_request_for_ever, 
     pthread_t visiting;
     racer racers[RACERS];
     char name[RACERS][16];
+    pthread_barrier_t together;
     stage_open(&s);
+    pthread_barrier_init(&together, NULL, RACERS);
     visitor v = {.stage = &s};
     for (size_t i = 0; i < RACERS; i++) {
         snprintf(name[i], sizeof name[i], "racer %zu", i);
-        racers[i] = (racer){.stage = &s, .number = i, .request = score_of(&s, name[i], 0, 2)};
+        racers[i] = (racer){.stage = &s,
+                            .together = &together,
+                            .number = i,
+                            .request = score_of(&s, name[i], 0, 2)};
         pthread_create(&thread[i], NULL, race, &racers[i]);
     }
     pthread_create(&visiting, NULL, visit_often, &v);
     for (size_t i = 0; i < RACERS; i++) {
         pthread_join(thread[i], NULL);
     }
+    pthread_barrier_destroy(&together);
     atomic_store(&v.leave, true);
     pthread_join(visiting, NULL);
     printf("%zu visits among %d requests\n", v.came, RACERS * RACES * ALONE);
