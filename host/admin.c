@@ -4,14 +4,11 @@
 #include "admin.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -19,6 +16,7 @@
 
 #include "endpoint.h"
 #include "log.h"
+#include "private_file.h"
 
 enum { SCHEME_LENGTH = 7 /* "Bearer " */ };
 
@@ -88,17 +86,8 @@ static bool is_authorized(const admin *a, struct MHD_Connection *connection) {
     return sodium_memcmp(hash, a->token_hash, sizeof hash) == 0;
 }
 
-/* The line of an open plain file that is not too long. */
-static bool read_token(int fd, char token[ADMIN_TOKEN_MAX + 1], bool *open_to_others) {
-    char line[ADMIN_TOKEN_MAX + 2];
-    struct stat facts;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) ||
-        facts.st_size > (off_t)sizeof line - 1) {
-        return false;
-    }
-    *open_to_others = (facts.st_mode & (S_IRWXG | S_IRWXO)) != 0;
-    ssize_t count = read(fd, line, sizeof line - 1);
-    size_t length = count > 0 ? (size_t)count : 0;
+/* One line of so many bytes, with or without its end. */
+static bool take_token(const char *line, size_t length, char token[ADMIN_TOKEN_MAX + 1]) {
     length -= length > 0 && line[length - 1] == '\n';
     bool good = length > 0 && length <= ADMIN_TOKEN_MAX;
     for (size_t i = 0; good && i < length; i++) {
@@ -108,28 +97,26 @@ static bool read_token(int fd, char token[ADMIN_TOKEN_MAX + 1], bool *open_to_ot
         memcpy(token, line, length);
         token[length] = '\0';
     }
-    sodium_memzero(line, sizeof line);
     return good;
 }
 
 bool admin_read_token(const char *path, char token[ADMIN_TOKEN_MAX + 1], char *error,
                       size_t error_bytes) {
-    bool open_to_others = false;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not hold the start */
-    if (fd < 0) {
-        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+    char line[ADMIN_TOKEN_MAX + 1];
+    private_file file;
+    if (!private_file_read(&file, path, line, sizeof line, error, error_bytes)) {
         return false;
     }
-    bool good = read_token(fd, token, &open_to_others);
-    close(fd);
+    bool good = take_token(line, file.count, token);
+    sodium_memzero(line, sizeof line);
     if (!good) {
         snprintf(error, error_bytes,
                  "%s: expected a file with one line of 1 to %d printable characters, no blanks",
                  path, ADMIN_TOKEN_MAX);
-    } else if (open_to_others) {
-        log_line(LOG_WARNING, "%s: others than its owner may open the token; chmod 600", path);
+        return false;
     }
-    return good;
+    private_file_warn(&file, path, "token");
+    return true;
 }
 
 /* ---- answers ---- */

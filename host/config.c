@@ -4,17 +4,13 @@
 #include "config.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "engine.h"
 #include "keeper.h"
-#include "log.h"
+#include "private_file.h"
 #include "server.h"
 #include "service.h"
 #include "verdict.h"
@@ -361,31 +357,17 @@ bool config_read_lists(const config *c, lists **out, char *error, size_t error_b
     return true;
 }
 
-/* Takes the whole of an open file when it is a plain one of just the right length. */
-static bool read_secret(int fd, unsigned char secret[POISON_SECRET_BYTES], bool *open_to_others) {
-    struct stat facts;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size != POISON_SECRET_BYTES) {
-        return false;
-    }
-    *open_to_others = (facts.st_mode & (S_IRWXG | S_IRWXO)) != 0;
-    return read(fd, secret, POISON_SECRET_BYTES) == POISON_SECRET_BYTES;
-}
-
 bool config_read_secret(const char *path, unsigned char secret[POISON_SECRET_BYTES], char *error,
                         size_t error_bytes) {
-    bool open_to_others = false;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not hold the start */
-    if (fd < 0) {
-        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+    private_file file;
+    if (!private_file_read(&file, path, secret, POISON_SECRET_BYTES, error, error_bytes)) {
         return false;
     }
-    bool whole = read_secret(fd, secret, &open_to_others);
-    close(fd);
-    if (!whole) {
+    if (file.count != POISON_SECRET_BYTES) {
         snprintf(error, error_bytes, "%s: expected a file of exactly %d bytes", path,
                  POISON_SECRET_BYTES);
-    } else if (open_to_others) {
-        log_line(LOG_WARNING, "%s: others than its owner may open the secret; chmod 600", path);
+        return false;
     }
-    return whole;
+    private_file_warn(&file, path, "secret");
+    return true;
 }
