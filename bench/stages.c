@@ -18,8 +18,7 @@
 #include "window.h"
 #include "window_parts.h"
 
-/* TILE_ROWS and PADDING are project.c's. */
-enum { ROUNDS = 7, TILE_ROWS = 120, PADDING = 16 };
+enum { ROUNDS = 7 };
 
 #define HALF_LIFE_ROWS 1000.0 /* as stream.c has it */
 
@@ -42,7 +41,7 @@ typedef enum {
 typedef struct {
     grouping grouping;
     product_task task;
-    float *x;      /* [TILE_ROWS, stride] */
+    float *x;      /* [PROJECT_TILE_ROWS, stride] */
     float *panels; /* [classes, product_floats] */
     float *y;      /* [rows, rank] */
 } products;
@@ -75,16 +74,16 @@ typedef struct {
 
 static bool products_open(products *p, const engine_reference *r, size_t rows) {
     product_shape shape = {r->dim, r->rank};
-    size_t stride = r->dim + PADDING, factor = product_floats(shape);
+    size_t stride = r->dim + PROJECT_PADDING, factor = product_floats(shape);
     p->task = (product_task){.kind = product_best(), .shape = shape, .stride = stride};
-    p->x = calloc(TILE_ROWS * stride, sizeof *p->x);
+    p->x = calloc(PROJECT_TILE_ROWS * stride, sizeof *p->x);
     p->panels = calloc(r->classes * factor, sizeof *p->panels);
     p->y = calloc(rows * r->rank, sizeof *p->y);
     if (!grouping_open(&p->grouping, rows, r->classes) || !p->x || !p->panels || !p->y) {
         return false;
     }
     uint64_t seed = 1;
-    synthetic_gaussians(&seed, p->x, TILE_ROWS * stride);
+    synthetic_gaussians(&seed, p->x, PROJECT_TILE_ROWS * stride);
     for (size_t c = 0; c < r->classes; c++) {
         product_lay_out(shape, r->factor + c * r->dim * r->rank, p->panels + c * factor);
     }
@@ -255,9 +254,9 @@ static void multiply_all(bench *b) {
     size_t rank = p->task.shape.rank, factor = product_floats(p->task.shape);
     for (size_t k = 0; k < p->grouping.groups; k++) {
         const class_group *g = &p->grouping.group[k];
-        for (size_t done = 0; done < g->count; done += TILE_ROWS) {
+        for (size_t done = 0; done < g->count; done += PROJECT_TILE_ROWS) {
             product_task task = p->task;
-            task.rows = g->count - done < TILE_ROWS ? g->count - done : TILE_ROWS;
+            task.rows = g->count - done < PROJECT_TILE_ROWS ? g->count - done : PROJECT_TILE_ROWS;
             task.x = p->x;
             task.panels = p->panels + g->class_index * factor;
             task.y = p->y + (g->first + done) * rank;

@@ -1,6 +1,5 @@
 /*
- * window_parts.c - see window_parts.h. Gram matrices are formed when a window is put; their
- * eigenvalues use up a copy, which is made twice, once without more, to be taken off.
+ * window_parts.c - see window_parts.h. Gram matrices are formed when a window is put.
  */
 #include "window_parts.h"
 
@@ -39,9 +38,8 @@ struct window_parts {
     size_t *order;        /* [windows * W] */
     size_t *matrices_end; /* [windows] those up to and with the window's */
     size_t entries, entries_max, matrices, matrix_windows;
-    double *copy; /* of the largest */
-    double *sum;  /* [W] of a window's matrices */
-    double sink;  /* so that nothing is left out as useless */
+    double *sum; /* [W] of a window's matrices */
+    double sink; /* so that nothing is left out as useless */
 };
 
 static size_t least(size_t a, size_t b) {
@@ -69,10 +67,9 @@ window_parts *window_parts_open(const window_parts_shape *shape) {
     p->matrix = calloc(p->entries_max, sizeof *p->matrix);
     p->order = calloc(shape->windows * rows, sizeof *p->order);
     p->matrices_end = calloc(shape->windows, sizeof *p->matrices_end);
-    p->copy = calloc(order_max * order_max, sizeof *p->copy);
     p->sum = calloc(rows, sizeof *p->sum);
     if (!p->nuclear || !p->root_sums || !p->y || !p->taken || !p->helmert || !p->part ||
-        !p->parts || !p->matrix || !p->order || !p->matrices_end || !p->copy || !p->sum) {
+        !p->parts || !p->matrix || !p->order || !p->matrices_end || !p->sum) {
         window_parts_close(p);
         return NULL;
     }
@@ -84,7 +81,6 @@ void window_parts_close(window_parts *p) {
         return;
     }
     free(p->sum);
-    free(p->copy);
     free(p->matrices_end);
     free(p->order);
     free(p->matrix);
@@ -175,29 +171,20 @@ bool window_parts_put(window_parts *p, const window_row *rows, size_t n) {
 
 /* ---- running parts ---- */
 
-/* Window by window, as window.c packs them. */
-static double matrices_pass(window_parts *p, bool solve) {
+/* Window by window, as window_score.c packs them. */
+double window_parts_eigen(window_parts *p) {
     const double *from = p->matrix;
     double start = bench_now();
     for (size_t w = 0, m = 0; w < p->matrix_windows; w++) {
         for (size_t i = 0; m < p->matrices_end[w]; m++, i++) {
-            size_t order = p->order[m];
-            memcpy(p->copy, from, order * order * sizeof *p->copy);
-            if (solve) {
-                root_sums_add(p->root_sums, p->copy, order, &p->sum[i]);
-            }
-            p->sink += p->sum[0] + p->copy[0];
-            from += order * order;
+            root_sums_add(p->root_sums, from, p->order[m], &p->sum[i]);
+            from += p->order[m] * p->order[m];
         }
         root_sums_end(p->root_sums);
+        p->sink += p->sum[0];
     }
-    return bench_now() - start;
-}
-
-double window_parts_eigen(window_parts *p) {
-    double copies = matrices_pass(p, false);
-    double solved = matrices_pass(p, true) - copies;
-    return p->matrix_windows > 0 ? fmax(solved, 0.0) / (double)p->matrix_windows : NAN;
+    double spent = bench_now() - start;
+    return p->matrix_windows > 0 ? spent / (double)p->matrix_windows : NAN;
 }
 
 double window_parts_reduce(window_parts *p) {

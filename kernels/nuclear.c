@@ -274,7 +274,7 @@ bool nuclear_form(nuclear *s, const float *const *rows, size_t n, size_t *order,
     return *order > 0 || isfinite(*norm);
 }
 
-const double *nuclear_gram(const nuclear *s) {
+double *nuclear_gram(nuclear *s) {
     return s->gram;
 }
 

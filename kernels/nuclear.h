@@ -25,7 +25,7 @@ bool nuclear_of_centred(nuclear *scratch, const float *const *rows, size_t n, do
  * call and nuclear_reduce uses up; the norm is the sum of the square roots of its eigenvalues. */
 bool nuclear_form(nuclear *scratch, const float *const *rows, size_t n, size_t *order,
                   double *norm);
-const double *nuclear_gram(const nuclear *scratch); /* [order, order] */
+double *nuclear_gram(nuclear *scratch); /* [order, order], or room for a matrix of one's own */
 bool nuclear_reduce(nuclear *scratch, size_t order, double *norm);
 /* Of their first `columns` columns alone, at most as many as there are and as rows_max; the work is
  * that of a scatter matrix, so it pays with fewer columns than rows. */

@@ -12,8 +12,7 @@
 #include "score.h"
 #include "vector.h"
 
-/* 120 centred rows of 512 floats are 240 KB: they stay in a core's second-level cache. */
-enum { TILE_ROWS = 120, LANES = 8, PADDING = 16, LINE_BYTES = 64, ROWS_AHEAD = 4 };
+enum { LANES = 8, LINE_BYTES = 64, ROWS_AHEAD = 4 };
 
 typedef class_group tile; /* a piece of a group */
 
@@ -30,7 +29,7 @@ struct project {
     size_t stride;  /* dim and padding */
     float *s;       /* [rows_max] by place */
     float *y;       /* [rows_max, rank] by place */
-    float *centred; /* [threads, TILE_ROWS, stride] */
+    float *centred; /* [threads, PROJECT_TILE_ROWS, stride] */
     const engine_batch *batch;
     const unsigned char *dtype;
 };
@@ -52,12 +51,12 @@ project *project_open(const engine_reference *r, size_t rows_max, size_t threads
     p->mean = copy_of(r->mean, r->classes * r->dim * sizeof *p->mean);
     p->kind = product_best();
     p->shape = (product_shape){r->dim, r->rank};
-    p->stride = r->dim + PADDING;
+    p->stride = r->dim + PROJECT_PADDING;
     p->panels = malloc(r->classes * product_floats(p->shape) * sizeof *p->panels);
     p->tile = calloc(rows_max, sizeof *p->tile);
     p->s = calloc(rows_max, sizeof *p->s);
     p->y = calloc(rows_max, r->rank * sizeof *p->y);
-    p->centred = calloc(threads * TILE_ROWS, p->stride * sizeof *p->centred);
+    p->centred = calloc(threads * PROJECT_TILE_ROWS, p->stride * sizeof *p->centred);
     if (!grouping_open(&p->grouping, rows_max, r->classes) || !directions_open(&p->directions, r) ||
         !p->mean || !p->panels || !p->tile || !p->s || !p->y || !p->centred) {
         project_close(p);
@@ -89,10 +88,10 @@ static void cut_tiles(project *p) {
     p->tiles = 0;
     for (size_t k = 0; k < p->grouping.groups; k++) {
         const class_group *g = &p->grouping.group[k];
-        for (uint32_t done = 0; done < g->count; done += TILE_ROWS) {
+        for (uint32_t done = 0; done < g->count; done += PROJECT_TILE_ROWS) {
             uint32_t left = g->count - done;
-            p->tile[p->tiles++] =
-                (tile){g->class_index, g->first + done, left < TILE_ROWS ? left : TILE_ROWS};
+            p->tile[p->tiles++] = (tile){g->class_index, g->first + done,
+                                         left < PROJECT_TILE_ROWS ? left : PROJECT_TILE_ROWS};
         }
     }
 }
@@ -204,7 +203,7 @@ static void call_for(const project *p, const tile *t, size_t i) {
 static void project_tile(void *context, size_t task, size_t thread) {
     project *p = context;
     const tile *t = &p->tile[task];
-    float *x = p->centred + thread * TILE_ROWS * p->stride;
+    float *x = p->centred + thread * PROJECT_TILE_ROWS * p->stride;
     for (size_t i = 0; i < t->count; i++) {
         call_for(p, t, i + ROWS_AHEAD);
         read_row(p, t, i, x + i * p->stride);

@@ -33,6 +33,9 @@ void windows_append(windows *windows, uint32_t slot, window_row row);
 void windows_forget(windows *windows, uint32_t slot);
 size_t windows_bytes_per_slot(const windows *windows);
 
+/* Matrices up to this order are worked out side by side (packed.h). */
+enum { WINDOW_PACK_ORDER_MAX = 32 };
+
 /* The rows of one class in a window that is being scored. */
 typedef struct {
     size_t class_index;

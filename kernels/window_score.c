@@ -12,7 +12,6 @@ enum {
     DIGIT_BITS = 8,
     DIGITS = 1 << DIGIT_BITS,
     BOUND_ROWS_MIN = 64,
-    PACK_ORDER_MAX = 32
 };
 
 bool window_scratch_open(window_scratch *s, size_t window_rows, size_t rank) {
@@ -25,7 +24,7 @@ bool window_scratch_open(window_scratch *s, size_t window_rows, size_t rank) {
     s->length = calloc(rank, sizeof *s->length);
     s->tail = calloc(window_rows * WINDOW_LEVELS, sizeof *s->tail);
     s->nuclear = nuclear_open(window_rows, rank);
-    s->packed = packed_open(PACK_ORDER_MAX);
+    s->packed = packed_open(WINDOW_PACK_ORDER_MAX);
     return s->row && s->key && s->other && s->y && s->seen && s->length && s->tail && s->nuclear &&
            s->packed;
 }
@@ -147,7 +146,7 @@ static bool find_norm(window_scratch *scratch, window_class *c) {
     if (!nuclear_form(scratch->nuclear, rows_of(scratch, c), c->n, &order, &norm)) {
         return false;
     }
-    if (order == 0 || order > PACK_ORDER_MAX) {
+    if (order == 0 || order > WINDOW_PACK_ORDER_MAX) {
         bool fine = nuclear_reduce(scratch->nuclear, order, &norm);
         know(c, norm);
         return fine;
