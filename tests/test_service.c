@@ -297,27 +297,39 @@ static void *race(void *argument) {
     return NULL;
 }
 
-Test(service, threads_that_race_for_the_queue_answer_every_request_once, .timeout = 60) {
-    stage s;
+typedef struct {
     pthread_t thread[RACERS];
     pthread_barrier_t together;
-    racer racers[RACERS];
+    racer racer[RACERS];
     char name[RACERS][16];
+} field;
+
+static void field_start(field *f, stage *s) {
+    pthread_barrier_init(&f->together, NULL, RACERS);
+    for (size_t i = 0; i < RACERS; i++) {
+        snprintf(f->name[i], sizeof f->name[i], "racer %zu", i);
+        f->racer[i] = (racer){.stage = s,
+                              .together = &f->together,
+                              .number = i,
+                              .request = score_of(s, f->name[i], 0, 2)};
+        pthread_create(&f->thread[i], NULL, race, &f->racer[i]);
+    }
+}
+
+static void field_await(field *f) {
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(f->thread[i], NULL);
+        cr_assert_eq(f->racer[i].fill, WINDOW);
+    }
+    pthread_barrier_destroy(&f->together);
+}
+
+Test(service, threads_that_race_for_the_queue_answer_every_request_once, .timeout = 60) {
+    stage s;
+    field f;
     stage_open(&s);
-    pthread_barrier_init(&together, NULL, RACERS);
-    for (size_t i = 0; i < RACERS; i++) {
-        snprintf(name[i], sizeof name[i], "racer %zu", i);
-        racers[i] = (racer){.stage = &s,
-                            .together = &together,
-                            .number = i,
-                            .request = score_of(&s, name[i], 0, 2)};
-        pthread_create(&thread[i], NULL, race, &racers[i]);
-    }
-    for (size_t i = 0; i < RACERS; i++) {
-        pthread_join(thread[i], NULL);
-        cr_assert_eq(racers[i].fill, WINDOW);
-    }
-    pthread_barrier_destroy(&together);
+    field_start(&f, &s);
+    field_await(&f);
     wire_hello hello = hello_of(&s);
     cr_assert_eq(hello.rows, RACERS * RACES * ALONE * 2, "came %zu", (size_t)hello.rows);
     cr_assert_eq(hello.requests, RACERS * RACES * ALONE + 1);
@@ -352,27 +364,13 @@ static void *visit_often(void *argument) {
 
 Test(service, who_visits_comes_once_each_time_and_holds_up_no_request_for_ever, .timeout = 60) {
     stage s;
-    pthread_t thread[RACERS];
+    field f;
     pthread_t visiting;
-    racer racers[RACERS];
-    char name[RACERS][16];
-    pthread_barrier_t together;
     stage_open(&s);
-    pthread_barrier_init(&together, NULL, RACERS);
     visitor v = {.stage = &s};
-    for (size_t i = 0; i < RACERS; i++) {
-        snprintf(name[i], sizeof name[i], "racer %zu", i);
-        racers[i] = (racer){.stage = &s,
-                            .together = &together,
-                            .number = i,
-                            .request = score_of(&s, name[i], 0, 2)};
-        pthread_create(&thread[i], NULL, race, &racers[i]);
-    }
+    field_start(&f, &s);
     pthread_create(&visiting, NULL, visit_often, &v);
-    for (size_t i = 0; i < RACERS; i++) {
-        pthread_join(thread[i], NULL);
-    }
-    pthread_barrier_destroy(&together);
+    field_await(&f);
     atomic_store(&v.leave, true);
     pthread_join(visiting, NULL);
     printf("%zu visits among %d requests\n", v.came, RACERS * RACES * ALONE);
