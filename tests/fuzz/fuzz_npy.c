@@ -9,8 +9,9 @@
 
 #include "npy.h"
 #include "npy_header.h"
+#include "npy_mutate.h"
 
-enum { ERROR_BYTES = 1024, PREFIX_BYTES = 10, LONG_PREFIX_BYTES = 12, SEED_BYTES_MAX = 1024 };
+enum { ERROR_BYTES = 1024, LONG_PREFIX_BYTES = 12, SEED_BYTES_MAX = 1024 };
 
 /* Every element can be read, and all of them at once are the same. */
 static void read_elements(const npy *array) {
@@ -53,7 +54,7 @@ static void check(const npy *array, size_t size) {
     size_t count = 1;
     FUZZ_EXPECT(array->axes <= NPY_AXES_MAX && array->map_bytes == size);
     for (size_t i = 0; i < array->axes; i++) {
-        count *= array->shape[i];
+        FUZZ_EXPECT(!__builtin_mul_overflow(count, array->shape[i], &count));
     }
     FUZZ_EXPECT(count == array->count);
     const unsigned char *end = (const unsigned char *)array->map + size;
@@ -122,35 +123,12 @@ void fuzz_seeds(void) {
 
 /* ---- mutation ---- */
 
-/* The header's length becomes what it is, and the data as long as the header says. */
-static size_t mend(uint8_t *bytes, size_t size, size_t size_max) {
-    uint8_t *line_end =
-        size > PREFIX_BYTES ? memchr(bytes + PREFIX_BYTES, '\n', size - PREFIX_BYTES) : NULL;
-    if (line_end == NULL || bytes[6] != 1) {
-        return size;
-    }
-    size_t header = (size_t)(line_end + 1 - (bytes + PREFIX_BYTES));
-    bytes[8] = (uint8_t)(header & 0xff);
-    bytes[9] = (uint8_t)(header >> 8);
-    char error[ERROR_BYTES];
-    npy array = {.map = bytes, .map_bytes = size};
-    if (npy_header_decode(&array, "mended", error, sizeof error)) {
-        return size;
-    }
-    size_t room = size_max - PREFIX_BYTES - header;
-    size_t each = npy_dtype_bytes(array.dtype);
-    if (array.count > room / each) {
-        return size;
-    }
-    size_t mended = PREFIX_BYTES + header + array.count * each;
-    if (mended > size) {
-        memset(bytes + size, 0, mended - size);
-    }
-    return mended;
-}
-
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t size_max, unsigned seed) {
     uint64_t state = seed;
+    size_t choice = fuzz_random(&state, 4);
+    if (choice == 0) {
+        return npy_mutate_shape(bytes, size, size_max, &state);
+    }
     size = LLVMFuzzerMutate(bytes, size, size_max);
-    return fuzz_random(&state, 4) == 0 ? size : mend(bytes, size, size_max);
+    return choice == 1 ? size : npy_mend(bytes, size, size_max);
 }

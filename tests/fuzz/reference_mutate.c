@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "npy_mutate.h"
 #include "reference_input.h"
 
 enum { NODES_MAX = 256, NPY_PREFIX_BYTES = 10 };
@@ -120,6 +121,9 @@ static size_t change_file(size_t which, uint8_t *room, size_t length, size_t roo
         return length;
     }
     if (which != INPUT_JSON && choice > 0 && length > NPY_PREFIX_BYTES) {
+        if (choice == 3) {
+            return npy_mutate_shape(room, length, room_bytes, random);
+        }
         size_t header = NPY_PREFIX_BYTES + room[8] + 256u * room[9];
         size_t from = choice == 1 || header > length ? 0 : header;
         fuzz_mutate_within(room + from, length - from, random);
