@@ -19,6 +19,7 @@
 #include "reference.h"
 #include "server.h"
 #include "service.h"
+#include "transport.h"
 
 enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
@@ -27,6 +28,7 @@ typedef enum { LOADING, SERVING, DRAINING } stage;
 
 typedef struct {
     config config;
+    int ipc_mode;
     atomic_int stage; /* past LOADING, service and server are open */
     metrics *metrics; /* NULL: no admin port */
     admin *admin;
@@ -84,9 +86,18 @@ static bool open_keeper(daemon_state *d, char *error) {
                        error, ERROR_BYTES);
 }
 
+static transport_options transport_of(const config *c) {
+    return (transport_options){.listen = c->listen,
+                               .tls = c->tls,
+                               .ipc_mode = c->ipc_mode,
+                               .connections_max = c->connections_max};
+}
+
 static bool open_server(daemon_state *d, char *error) {
     return server_open(&d->server,
                        &(server_options){.url = d->config.listen,
+                                         .tls = d->config.tls,
+                                         .ipc_mode = d->ipc_mode,
                                          .contexts = d->config.contexts,
                                          .message_bytes_max = service_message_bytes_max(d->service),
                                          .connections_max = d->config.connections_max,
@@ -225,6 +236,11 @@ static bool open_all(daemon_state *d, char *error) {
         snprintf(error, ERROR_BYTES, "libsodium could not start");
         return false;
     }
+    transport_options transport = transport_of(&d->config);
+    if (!transport_check(&transport, &d->ipc_mode, error, ERROR_BYTES)) {
+        return false;
+    }
+    transport_prepare(&transport);
     if (!open_admin(d, error) ||
         !reference_load(&d->reference, d->config.reference, error, ERROR_BYTES)) {
         return false;

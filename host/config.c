@@ -58,11 +58,22 @@ enum {
     KEY_ADMIN_TOKEN,
     KEY_SNAPSHOT,
     KEY_SNAPSHOT_EVERY,
+    KEY_TLS_CA,
+    KEY_TLS_CERT,
+    KEY_TLS_KEY,
+    KEY_IPC_MODE,
 };
 
 static const struct argp_option options[] = {
     {"reference", KEY_REFERENCE, "DIR", 0, "the model's reference (needed)", 1},
-    {"listen", KEY_LISTEN, "URL", 0, "ipc://PATH or tcp://HOST:PORT (needed)", 1},
+    {"listen", KEY_LISTEN, "URL", 0, "ipc://PATH, tcp://HOST:PORT or tls+tcp://HOST:PORT (needed)",
+     1},
+    {"tls-ca", KEY_TLS_CA, "FILE", 0,
+     "tls+tcp: who signs clients' certificates, without one of which nobody is answered (PEM)", 1},
+    {"tls-cert", KEY_TLS_CERT, "FILE", 0, "tls+tcp: the daemon's certificate and its chain (PEM)",
+     1},
+    {"tls-key", KEY_TLS_KEY, "FILE", 0, "tls+tcp: its key, unencrypted (PEM)", 1},
+    {"ipc-mode", KEY_IPC_MODE, "OCTAL", 0, "ipc: who may connect, as the socket's mode (600)", 1},
     {"window", KEY_WINDOW, "ROWS", 0, "rows of an account that are scored together", 2},
     {"threshold", KEY_THRESHOLD, "SCORE", 0,
      "decide by windows alone: a score above this is malicious (by the account's evidence, where "
@@ -155,6 +166,28 @@ static error_t parse_admin(int key, char *value, struct argp_state *state) {
     return 0;
 }
 
+/* Who may connect. */
+static error_t parse_transport(int key, char *value, struct argp_state *state) {
+    config *c = state->input;
+    switch (key) {
+    case KEY_TLS_CA:
+        c->tls.ca_file = value;
+        break;
+    case KEY_TLS_CERT:
+        c->tls.cert_file = value;
+        break;
+    case KEY_TLS_KEY:
+        c->tls.key_file = value;
+        break;
+    case KEY_IPC_MODE:
+        c->ipc_mode = value;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
 /* What is kept across restarts. */
 static error_t parse_snapshot(int key, char *value, struct argp_state *state) {
     config *c = state->input;
@@ -200,7 +233,7 @@ static error_t parse_policy(int key, char *value, struct argp_state *state) {
         c->deny_groups = value;
         break;
     default:
-        if (parse_admin(key, value, state) == 0) {
+        if (parse_admin(key, value, state) == 0 || parse_transport(key, value, state) == 0) {
             return 0;
         }
         return parse_snapshot(key, value, state);

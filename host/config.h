@@ -10,6 +10,7 @@
 #include "lists.h"
 #include "poison.h"
 #include "reference.h"
+#include "tls.h"
 #include "wire.h"
 
 /* NULL and CONFIG_UNSET: not given. */
@@ -18,6 +19,8 @@
 typedef struct {
     const char *reference;
     const char *listen;
+    tls_files tls;
+    const char *ipc_mode; /* octal */
     bool tf32;
     const char *engine;
     const char *secret_file;
