@@ -36,7 +36,7 @@ typedef struct {
 } setting;
 
 /* The table, SETTINGS of them. */
-enum { SETTINGS = 30 };
+enum { SETTINGS = 34 };
 extern const setting settings[SETTINGS];
 
 /* The place in the table of a setting of this name, or SETTINGS. */
