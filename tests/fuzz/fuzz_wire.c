@@ -1,7 +1,7 @@
 /*
  * fuzz_wire.c - messages: requests as the daemon takes them, replies as a client does.
  *
- * An input is two bytes and the message. The first byte chooses the decoder, the second the limits
+ * An input is two bytes and the message. The first byte chooses the decoder, the second the models
  * of a request, or what a reply answers: rows * 5 + op.
  */
 #include "fuzz_wire.h"
@@ -13,16 +13,22 @@
 
 enum { SCRATCH_ROWS = 64 };
 
-static const wire_limits limits[] = {
+static const wire_limits limits[FUZZ_WIRE_MODELS] = {
     {.model = "m", .dim = 2, .classes = 4, .rows_max = 8},
-    {.model = "m", .dim = 1, .classes = 1, .rows_max = 1},
-    {.model = "m", .dim = 3, .classes = 1 << 20, .rows_max = SCRATCH_ROWS},
-    {.model = "m", .dim = 130, .classes = 2, .rows_max = 1 << 20}, /* more than the scratch has */
-    {.model = "m", .dim = SIZE_MAX / 4, .classes = 2, .rows_max = 8},
+    {.model = "n", .dim = 1, .classes = 1, .rows_max = 1},
+    {.model = "p", .dim = 3, .classes = 1 << 20, .rows_max = SCRATCH_ROWS},
+    {.model = "q", .dim = 130, .classes = 2, .rows_max = 1 << 20}, /* more than the scratch has */
+    {.model = "r", .dim = SIZE_MAX / 4, .classes = 2, .rows_max = 8},
 };
-enum { LIMITS = sizeof limits / sizeof limits[0] };
 
-static bool take_request(const wire_limits *of, wire_message message) {
+/* Each model alone, and all of them. */
+static wire_served served_by(unsigned choice) {
+    size_t which = choice % (FUZZ_WIRE_MODELS + 1);
+    return which < FUZZ_WIRE_MODELS ? (wire_served){.models = 1, .model = &limits[which]}
+                                    : (wire_served){.models = FUZZ_WIRE_MODELS, .model = limits};
+}
+
+static bool take_request(wire_served served, wire_message message) {
     static wire_scratch *scratch;
     wire_request request;
     char text[WIRE_TEXT_MAX];
@@ -32,13 +38,13 @@ static bool take_request(const wire_limits *of, wire_message message) {
     }
     memset(text, 'x', sizeof text);
     wire_code code =
-        wire_decode_request(&request, scratch, of, message.bytes, message.length, text);
+        wire_decode_request(&request, scratch, served, message.bytes, message.length, text);
     if (code != WIRE_OK) {
         FUZZ_EXPECT(code > WIRE_OK && code < WIRE_CODES);
         fuzz_expect_line(text, sizeof text);
         return false;
     }
-    wire_claims_of_request(&request, of, message);
+    wire_claims_of_request(&request, served, message);
     return true;
 }
 
@@ -90,7 +96,7 @@ bool fuzz_take(const unsigned char *bytes, size_t size) {
     wire_message message = {bytes + FUZZ_WIRE_HEAD_BYTES, size - FUZZ_WIRE_HEAD_BYTES};
     switch (bytes[0] % FUZZ_WIRE_KINDS) {
     case FUZZ_WIRE_REQUEST:
-        return take_request(&limits[bytes[1] % LIMITS], message);
+        return take_request(served_by(bytes[1]), message);
     case FUZZ_WIRE_REPLY:
         return take_reply(bytes[1], message);
     default:

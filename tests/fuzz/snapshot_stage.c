@@ -82,17 +82,16 @@ stage *stage_get(void) {
     s.reference = draw_reference();
     s.identity = snapshot_identity_of(s.reference, STAGE_WINDOW, STAGE_RANK, HALF_LIFE);
     s.rules = open_rules();
-    s.state =
-        (snapshot_state){.engine = open_engine(s.reference),
-                         .accounts = accounts_open(STAGE_PLACES),
-                         .judge = judge_open(&(judge_options){.rules = s.rules,
-                                                              .slots_max = STAGE_PLACES,
-                                                              .window_rows = STAGE_WINDOW,
-                                                              .release_after = 10,
-                                                              .observations_max = STAGE_BATCH}),
-                         .answers = answers_open(STAGE_ANSWER_ROWS),
-                         .digest_key = s.key,
-                         .accounts_max = STAGE_PLACES};
+    s.state = (snapshot_state){
+        .engine = open_engine(s.reference),
+        .accounts = accounts_open(STAGE_PLACES),
+        .judge = judge_open(&(judge_options){.terms = {.rules = s.rules, .release_after = 10},
+                                             .slots_max = STAGE_PLACES,
+                                             .window_rows = STAGE_WINDOW,
+                                             .observations_max = STAGE_BATCH}),
+        .answers = answers_open(STAGE_ANSWER_ROWS),
+        .digest_key = s.key,
+        .accounts_max = STAGE_PLACES};
     FUZZ_EXPECT(s.rules && s.state.accounts && s.state.judge && s.state.answers);
     return &s;
 }
