@@ -116,6 +116,7 @@ static bool open_parts(service *s) {
     s->judge = judge_open(&(judge_options){.policy = o->policy,
                                            .rules = s->rules,
                                            .lists = o->lists,
+                                           .accounts = s->accounts,
                                            .slots_max = o->accounts_max,
                                            .window_rows = o->window_rows,
                                            .release_after = o->release_after,

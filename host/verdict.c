@@ -46,6 +46,30 @@ void verdicts_forget(verdicts *v, uint32_t slot) {
     v->record[slot] = (verdict_record){0};
 }
 
+verdict_belief verdict_believed(const verdict_record *r) {
+    return (verdict_belief){.evidence = r->evidence,
+                            .verdict = (uint8_t)r->verdict,
+                            .reason = (uint8_t)r->reason,
+                            .queries = r->queries,
+                            .first_flagged_at = r->first_flagged_at,
+                            .flagged_at = r->flagged_at,
+                            .clean_run = r->clean_run};
+}
+
+/* A window is judged when W rows have come since the one before: W rows of the new window, or one
+ * that is not full would be compared with honest ones that are. */
+verdict_record verdict_resumed(const verdict_belief *b) {
+    verdict_record r = {.evidence = b->evidence,
+                        .verdict = (wire_verdict)b->verdict,
+                        .reason = (wire_reason)b->reason,
+                        .queries = b->queries,
+                        .first_flagged_at = b->first_flagged_at,
+                        .flagged_at = b->flagged_at,
+                        .clean_run = b->clean_run};
+    r.evidence.rows_since_window = 0;
+    return r;
+}
+
 /* ---- the history ---- */
 
 static uint32_t bits_of(float value) {

@@ -78,6 +78,7 @@ static void open_parts(stage *s, size_t places) {
                  ENGINE_OK, "%s", error);
     s->accounts = accounts_open(places);
     s->judge = judge_open(&(judge_options){.rules = s->rules,
+                                           .accounts = s->accounts,
                                            .slots_max = places,
                                            .window_rows = WINDOW,
                                            .release_after = 10,
