@@ -16,11 +16,22 @@ typedef struct {
 
 struct judge {
     judge_options options;
-    verdicts *verdicts; /* NULL: no evidence */
-    records *records;   /* NULL: no evidence */
-    accounts_key *key;  /* [slots_max] of whom the verdict in a slot is */
-    ruling *ruling;     /* [observations_max] of the batch observed last */
+    verdicts *verdicts; /* NULL: there never were rules for evidence */
+    records *records;
+    accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
+    ruling *ruling;    /* [observations_max] of the batch observed last */
 };
+
+static bool by_evidence(const judge *j) {
+    return j->options.terms.rules != NULL;
+}
+
+static verdicts *open_verdicts(const judge *j, const judge_terms *terms) {
+    return verdicts_open(&(verdict_options){.rules = terms->rules,
+                                            .slots_max = j->options.slots_max,
+                                            .window_rows = j->options.window_rows,
+                                            .release_after = terms->release_after});
+}
 
 judge *judge_open(const judge_options *options) {
     judge *j = calloc(1, sizeof *j);
@@ -30,15 +41,12 @@ judge *judge_open(const judge_options *options) {
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
     j->key = calloc(options->slots_max, sizeof *j->key);
-    if (options->rules != NULL) {
-        j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
-        j->verdicts = verdicts_open(&(verdict_options){.rules = options->rules,
-                                                       .slots_max = options->slots_max,
-                                                       .window_rows = options->window_rows,
-                                                       .release_after = options->release_after});
+    j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
+    if (by_evidence(j)) {
+        j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || j->key == NULL ||
-        (options->rules != NULL && (j->verdicts == NULL || j->records == NULL))) {
+    if (j->ruling == NULL || j->key == NULL || j->records == NULL ||
+        (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -55,6 +63,20 @@ void judge_close(judge *j) {
     }
 }
 
+bool judge_prepare(const judge *j, const judge_terms *terms, verdicts **room) {
+    bool needed = terms->rules != NULL && j->verdicts == NULL;
+    *room = needed ? open_verdicts(j, terms) : NULL;
+    return !needed || *room != NULL;
+}
+
+void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
+    j->verdicts = room != NULL ? room : j->verdicts;
+    if (terms->rules != NULL) {
+        verdicts_revise(j->verdicts, terms->rules, terms->release_after);
+    }
+    j->options.terms = *terms;
+}
+
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
@@ -62,7 +84,7 @@ void judge_forget(judge *j, uint32_t slot) {
 }
 
 bool judge_forget_absent(judge *j, const accounts_key *key) {
-    return j->records != NULL && records_drop(j->records, key);
+    return records_drop(j->records, key);
 }
 
 /* ---- who comes and who goes ---- */
@@ -72,8 +94,8 @@ static void tell_flagged(judge *j, uint32_t slot, wire_verdict verdict) {
 }
 
 static records_kind kind_of(const judge *j, const verdict_record *record) {
-    bool suspect =
-        record->first_flagged_at > 0 || verdicts_level(j->verdicts, record) >= level_suspect;
+    bool suspect = record->first_flagged_at > 0 ||
+                   (by_evidence(j) && judge_level(j, record, WIRE_NO_REASON) >= level_suspect);
     return record->verdict == WIRE_FLAGGED ? RECORDS_FLAGGED
            : suspect                       ? RECORDS_SUSPECT
                                            : RECORDS_SLIGHT;
@@ -122,7 +144,7 @@ void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
 }
 
 void judge_restore_absent(judge *j, const accounts_key *key, const verdict_belief *belief) {
-    if (j->records != NULL) {
+    if (j->verdicts != NULL) {
         verdict_record record = verdict_resumed(belief);
         records_put(j->records, key, belief, kind_of(j, &record));
     }
@@ -147,7 +169,7 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
 }
 
 static ruling rule_by_threshold(const judge *j, const engine_result *result) {
-    const policy *policy = &j->options.policy;
+    const policy *policy = &j->options.terms.policy;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
     return (ruling){.side = {.verdict = (uint8_t)verdict},
@@ -158,8 +180,7 @@ void judge_observe(judge *j, const batch *batch) {
     hand_over(j, batch);
     for (size_t k = 0; k < batch_observations(batch); k++) {
         batch_observation o = batch_observed(batch, k);
-        j->ruling[k] =
-            j->verdicts != NULL ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
+        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
         tell_flagged(j, o.slot, (wire_verdict)j->ruling[k].side.verdict);
@@ -171,10 +192,11 @@ void judge_skip(judge *j, const batch *batch) {
 }
 
 static policy_listing listing_of(const judge *j, bool group, const wire_text *name) {
-    if (j->options.lists == NULL || j->options.policy.mode == WIRE_OFF || name->length == 0) {
+    const judge_terms *terms = &j->options.terms;
+    if (terms->lists == NULL || terms->policy.mode == WIRE_OFF || name->length == 0) {
         return POLICY_UNLISTED;
     }
-    return lists_find(j->options.lists, group, name->bytes, name->length);
+    return lists_find(terms->lists, group, name->bytes, name->length);
 }
 
 static uint32_t group_observation(const batch *batch, const request *request, size_t row) {
@@ -206,17 +228,18 @@ answer_row judge_row(const judge *j, const batch *batch, const request *request,
                         .group = group->side,
                         .memory_score = (float)result->memory_score,
                         .fill = result->fill,
-                        .decision = (uint8_t)policy_decide(&j->options.policy, belief.verdict),
+                        .decision =
+                            (uint8_t)policy_decide(&j->options.terms.policy, belief.verdict),
                         .verdict = (uint8_t)belief.verdict,
                         .reason = (uint8_t)belief.reason};
 }
 
 const verdict_record *judge_record(const judge *j, uint32_t slot) {
-    return j->verdicts == NULL ? NULL : verdicts_find(j->verdicts, slot);
+    return !by_evidence(j) ? NULL : verdicts_find(j->verdicts, slot);
 }
 
 bool judge_absent(const judge *j, const accounts_key *key, verdict_record *record) {
-    const verdict_belief *belief = j->records == NULL ? NULL : records_find(j->records, key);
+    const verdict_belief *belief = !by_evidence(j) ? NULL : records_find(j->records, key);
     if (belief != NULL) {
         *record = verdict_resumed(belief);
     }
@@ -232,8 +255,9 @@ size_t judge_bytes_per_slot(void) {
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {
-    double rows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_ROWS);
-    double windows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_WINDOWS);
+    const evidence_rules *rules = j->options.terms.rules;
+    double rows = evidence_level(rules, &record->evidence, EVIDENCE_ROWS);
+    double windows = evidence_level(rules, &record->evidence, EVIDENCE_WINDOWS);
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);

@@ -26,20 +26,31 @@
 /* Of accounts that have lost their place, for each that can be held. */
 enum { JUDGE_RECORDS_PER_SLOT = 4 };
 
+/* What is judged by; it may change. */
 typedef struct {
     policy policy;
     const evidence_rules *rules; /* borrowed; NULL: the policy's threshold decides, if it has one */
     const lists *lists;          /* borrowed; NULL: none */
-    accounts *accounts;          /* borrowed; is told who is flagged */
+    size_t release_after;
+} judge_terms;
+
+typedef struct {
+    judge_terms terms;
+    accounts *accounts; /* borrowed; is told who is flagged */
     size_t slots_max;
     size_t window_rows;
-    size_t release_after;
     size_t observations_max; /* of a batch */
 } judge_options;
 
 typedef struct judge judge;
 judge *judge_open(const judge_options *options); /* NULL: no memory */
 void judge_close(judge *judge);                  /* NULL is allowed */
+
+/* For other terms: judge_prepare makes what they need, on any thread, NULL where there is enough;
+ * false: no memory. judge_revise takes it, and judges by these from now on. What is believed of
+ * accounts stays, also while no evidence decides. */
+bool judge_prepare(const judge *judge, const judge_terms *terms, verdicts **room);
+void judge_revise(judge *judge, const judge_terms *terms, verdicts *room);
 
 void judge_observe(judge *judge, const batch *batch);
 /* In its place where the engine failed: only the arrivals have come. */
@@ -59,9 +70,10 @@ void judge_restore_absent(judge *judge, const accounts_key *key, const verdict_b
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);
-/* The record of an account without a slot, as it would come back; false: none. */
+/* The record of an account without a slot, as it would come back; false: none, or no
+ * evidence. */
 bool judge_absent(const judge *judge, const accounts_key *key, verdict_record *record);
-/* All of them; NULL where there is no evidence. */
+/* All of them. */
 const records *judge_records(const judge *judge);
 /* Beside verdict and records. */
 size_t judge_bytes_per_slot(void);

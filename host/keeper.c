@@ -317,7 +317,9 @@ bool keeper_open(keeper **out, const keeper_options *options, char *error, size_
     k->identity =
         snapshot_identity_of(options->reference, options->window_rows,
                              service_facts(options->service).memory_rank, options->half_life_rows);
-    restore(k);
+    if (!options->fresh) {
+        restore(k);
+    }
     if (!start(k)) {
         snprintf(error, error_bytes, "no thread to be had for snapshots");
         keeper_close(k);

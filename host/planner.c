@@ -80,8 +80,8 @@ static void explain(planner *p, request *r) {
     const explain_source source = {.engine = o->engine,
                                    .statistics = o->statistics,
                                    .judge = o->judge,
-                                   .policy = o->policy,
-                                   .release_after = o->release_after,
+                                   .policy = &o->terms->policy,
+                                   .release_after = o->terms->release_after,
                                    .window_rows = o->window_rows};
     if (slot == ACCOUNTS_NONE) {
         r->known = explain_absent(&source, &key, r->explanation);

@@ -68,11 +68,6 @@ static uint64_t count_answers(const answers *answers) {
     return count;
 }
 
-static uint64_t count_records(const judge *judge) {
-    const records *records = judge_records(judge);
-    return records == NULL ? 0 : records_held(records);
-}
-
 static void write_head(writer *w, const snapshot_state *state, const snapshot_identity *identity) {
     size_t length = strlen(identity->model);
     unsigned char *at = room(w, SNAPSHOT_HEAD_BYTES_MAX);
@@ -97,7 +92,7 @@ static void write_head(writer *w, const snapshot_state *state, const snapshot_id
     at = bytes_put(at, accounts_held(state->accounts), 8);
     at = bytes_put(at, count_answers(state->answers), 8);
     memcpy(at, accounts_secret(state->accounts), ACCOUNTS_SECRET_BYTES);
-    at = bytes_put(at + ACCOUNTS_SECRET_BYTES, count_records(state->judge), 8);
+    at = bytes_put(at + ACCOUNTS_SECRET_BYTES, records_held(judge_records(state->judge)), 8);
     wrote(w, at);
 }
 
@@ -129,7 +124,7 @@ static void write_account(writer *w, const snapshot_state *state, uint32_t slot)
 }
 
 static void write_records(writer *w, const records *records) {
-    uint32_t i = records == NULL ? RECORDS_NONE : records_next(records, RECORDS_NONE);
+    uint32_t i = records_next(records, RECORDS_NONE);
     for (; i != RECORDS_NONE && w->error == 0; i = records_next(records, i)) {
         unsigned char *at = room(w, SNAPSHOT_RECORD_BYTES);
         if (at != NULL) {
