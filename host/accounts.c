@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "order.h"
+#include "pages.h"
 
 enum { VACANT, COMMON, FLAGGED }; /* lists of places */
 
@@ -216,6 +217,10 @@ size_t accounts_longest_chain(const accounts *a) {
         longest = length > longest ? length : longest;
     }
     return longest;
+}
+
+void accounts_populate(accounts *a) {
+    pages_populate(a->place, a->places * sizeof *a->place);
 }
 
 size_t accounts_bytes_each(void) {

@@ -72,6 +72,7 @@ size_t accounts_flagged(const accounts *accounts);
 uint64_t accounts_evicted(const accounts *accounts); /* since opening */
 /* The most steps that a find can take; visits the whole table. */
 size_t accounts_longest_chain(const accounts *accounts);
+void accounts_populate(accounts *accounts); /* touches all of it; pages.h */
 /* Bytes of a place and its bucket. */
 size_t accounts_bytes_each(void);
 

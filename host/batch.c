@@ -208,6 +208,15 @@ uint32_t batch_observation_of(const batch *b, size_t place) {
     return b->observation_of[place];
 }
 
+/* places_max is twice rows_max. */
+size_t batch_bytes_per_row(void) {
+    const batch *b = NULL;
+    return sizeof *b->embedding + sizeof *b->class_index + sizeof *b->alignment +
+           sizeof *b->observation + sizeof *b->result + 2 * sizeof *b->observation_of +
+           sizeof *b->slot + sizeof *b->arrival + sizeof *b->next + sizeof *b->first +
+           sizeof *b->observed;
+}
+
 size_t batch_bytes_per_slot(void) {
     return sizeof *((batch *)NULL)->account_of;
 }

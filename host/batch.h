@@ -72,6 +72,7 @@ size_t batch_observations(const batch *batch);
 batch_observation batch_observed(const batch *batch, size_t observation);
 /* The observation of a place; BATCH_NONE where its row had no slot. */
 uint32_t batch_observation_of(const batch *batch, size_t place);
+size_t batch_bytes_per_row(void);  /* of one batch, for each of rows_max */
 size_t batch_bytes_per_slot(void); /* of one batch, for each of slots_max */
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "pages.h"
+
 /* A record of so much of the evidence that flags is worth more than one of less. */
 static const double level_suspect = 0.25;
 
@@ -248,6 +250,14 @@ bool judge_absent(const judge *j, const accounts_key *key, verdict_record *recor
 
 const records *judge_records(const judge *j) {
     return j->records;
+}
+
+void judge_populate(judge *j) {
+    pages_populate(j->key, j->options.slots_max * sizeof *j->key);
+    records_populate(j->records);
+    if (j->verdicts != NULL) {
+        verdicts_populate(j->verdicts);
+    }
 }
 
 size_t judge_bytes_per_slot(void) {

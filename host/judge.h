@@ -75,6 +75,8 @@ const verdict_record *judge_record(const judge *judge, uint32_t slot);
 bool judge_absent(const judge *judge, const accounts_key *key, verdict_record *record);
 /* All of them. */
 const records *judge_records(const judge *judge);
+/* Touches all that it has for accounts; pages.h. */
+void judge_populate(judge *judge);
 /* Beside verdict and records. */
 size_t judge_bytes_per_slot(void);
 /* Of one channel, or with WIRE_NO_REASON the higher of them; above 1: above a limit. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "order.h"
+#include "pages.h"
 
 enum { VACANT = 0 }; /* list of places, beside a list of each kind */
 
@@ -151,6 +152,10 @@ size_t records_held_of(const records *r, records_kind kind) {
 
 size_t records_places(const records *r) {
     return r->places;
+}
+
+void records_populate(records *r) {
+    pages_populate(r->place, r->places * sizeof *r->place);
 }
 
 size_t records_bytes_each(void) {

@@ -48,6 +48,7 @@ const verdict_belief *records_belief(const records *records, uint32_t at);
 size_t records_held(const records *records);
 size_t records_held_of(const records *records, records_kind kind);
 size_t records_places(const records *records);
+void records_populate(records *records); /* touches all of it; pages.h */
 size_t records_bytes_each(void);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pages.h"
+
 static_assert((int)VERDICT_HISTORY <= (int)WIRE_EXPLAIN_HISTORY_MAX, "an explanation has room");
 static_assert(sizeof(verdict_kept) == 12, "of every window of every account");
 
@@ -191,6 +193,10 @@ double verdicts_level(const verdicts *v, const verdict_record *record) {
     double rows = evidence_level(v->options.rules, &record->evidence, EVIDENCE_ROWS);
     double windows = evidence_level(v->options.rules, &record->evidence, EVIDENCE_WINDOWS);
     return rows > windows ? rows : windows;
+}
+
+void verdicts_populate(verdicts *v) {
+    pages_populate(v->record, v->options.slots_max * sizeof *v->record);
 }
 
 size_t verdicts_bytes_each(void) {

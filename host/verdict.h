@@ -100,6 +100,7 @@ const verdict_record *verdicts_find(const verdicts *verdicts, uint32_t slot);
 size_t verdicts_history(const verdict_record *record, verdict_entry entry[VERDICT_HISTORY]);
 /* Above 1: above a limit. */
 double verdicts_level(const verdicts *verdicts, const verdict_record *record);
-size_t verdicts_bytes_each(void); /* of a slot, its history included */
+void verdicts_populate(verdicts *verdicts); /* touches all of it; pages.h */
+size_t verdicts_bytes_each(void);           /* of a slot, its history included */
 
 #endif
