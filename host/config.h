@@ -48,7 +48,8 @@ typedef struct {
     double threshold;
     bool decisions_only;
     size_t fill_min;
-    size_t accounts_max;
+    size_t accounts_max; /* once complete: without max-bytes a default */
+    size_t bytes_max;    /* 0: no limit */
     wire_mode mode;
     wire_action action;
     size_t release_after;
