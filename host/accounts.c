@@ -109,6 +109,7 @@ static void vacate(accounts *a, uint32_t slot) {
     }
     *link = p->next;
     use_unlink(a, slot);
+    p->length = 0;
     p->next = a->vacant;
     a->vacant = slot;
     a->held--;

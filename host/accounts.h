@@ -38,7 +38,8 @@ uint32_t accounts_remove(accounts *accounts, accounts_name name);
 
 /* In the order of use, the oldest first: from ACCOUNTS_NONE on, to ACCOUNTS_NONE. */
 uint32_t accounts_next(const accounts *accounts, uint32_t slot);
-/* Whose the slot is; its bytes are the table's, until the account goes. */
+/* Whose the slot is, of length 0 where it is nobody's; its bytes are the table's, until the account
+ * goes. */
 accounts_name accounts_name_of(const accounts *accounts, uint32_t slot);
 
 size_t accounts_held(const accounts *accounts);

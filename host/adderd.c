@@ -115,6 +115,22 @@ static void look(void *host, metrics_now *now) {
     }
 }
 
+static bool hello(void *host, wire_hello *out) {
+    daemon_state *d = host;
+    bool known = atomic_load(&d->stage) != LOADING;
+    if (known) {
+        *out = service_hello(d->service);
+    }
+    return known;
+}
+
+static bool visit(void *host, const char *model, service_visitor visitor, void *context) {
+    daemon_state *d = host;
+    (void)model; /* which hello has named: the only one */
+    service_visit(d->service, visitor, context);
+    return true;
+}
+
 /* ---- */
 
 /* Before the reference is loaded, so that who asks is told so. */
@@ -137,7 +153,9 @@ static bool open_admin(daemon_state *d, char *error) {
                                                    .metrics = d->metrics,
                                                    .host = d,
                                                    .unready = why_unready,
-                                                   .look = look},
+                                                   .look = look,
+                                                   .hello = hello,
+                                                   .visit = visit},
                                   error, ERROR_BYTES);
     sodium_memzero(token, sizeof token);
     return opened;

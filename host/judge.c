@@ -3,6 +3,7 @@
  */
 #include "judge.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Of one observation. */
@@ -11,9 +12,19 @@ typedef struct {
     wire_reason reason;
 } ruling;
 
+/* Of an account, where no evidence is kept: what it scored last. */
+typedef struct {
+    uint64_t queries;
+    float score;
+    float excess;
+    uint8_t verdict;
+    uint8_t reason;
+} trace;
+
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: no evidence */
+    trace *trace;       /* [slots_max], NULL: verdicts say more */
     ruling *ruling;     /* [observations_max] of the batch observed last */
 };
 
@@ -29,8 +40,10 @@ judge *judge_open(const judge_options *options) {
                                                        .slots_max = options->slots_max,
                                                        .window_rows = options->window_rows,
                                                        .release_after = options->release_after});
+    } else {
+        j->trace = calloc(options->slots_max, sizeof *j->trace);
     }
-    if (j->ruling == NULL || (options->rules != NULL && j->verdicts == NULL)) {
+    if (j->ruling == NULL || (j->verdicts == NULL && j->trace == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -40,6 +53,7 @@ judge *judge_open(const judge_options *options) {
 void judge_close(judge *j) {
     if (j != NULL) {
         verdicts_close(j->verdicts);
+        free(j->trace);
         free(j->ruling);
         free(j);
     }
@@ -48,6 +62,8 @@ void judge_close(judge *j) {
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
+    } else {
+        j->trace[slot] = (trace){0};
     }
 }
 
@@ -73,12 +89,18 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
                     .reason = record->reason};
 }
 
-static ruling rule_by_threshold(const judge *j, const engine_result *result) {
+static ruling rule_by_threshold(judge *j, const batch_observation *o) {
     const policy *policy = &j->options.policy;
+    const engine_result *result = o->result;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
-    return (ruling){.side = {.verdict = (uint8_t)verdict},
-                    .reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON};
+    wire_reason reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON;
+    j->trace[o->slot] = (trace){.queries = j->trace[o->slot].queries + o->rows,
+                                .score = (float)result->score,
+                                .excess = (float)result->excess,
+                                .verdict = (uint8_t)verdict,
+                                .reason = (uint8_t)reason};
+    return (ruling){.side = {.verdict = (uint8_t)verdict}, .reason = reason};
 }
 
 void judge_observe(judge *j, const batch *batch) {
@@ -87,8 +109,7 @@ void judge_observe(judge *j, const batch *batch) {
         if (o.fresh) {
             judge_forget(j, o.slot);
         }
-        j->ruling[k] =
-            j->verdicts != NULL ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
+        j->ruling[k] = j->verdicts != NULL ? rule_by_evidence(j, &o) : rule_by_threshold(j, &o);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
     }
@@ -154,4 +175,45 @@ double judge_level(const judge *j, const verdict_record *record, wire_reason cha
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);
+}
+
+double judge_limit(const judge *j) {
+    const policy *policy = &j->options.policy;
+    bool measured = policy->has_threshold && policy->threshold > 0.0 && !policy->decisions_only;
+    return j->verdicts != NULL ? 1.0 : measured ? policy->threshold : 0.0;
+}
+
+bool judge_has_evidence(const judge *j) {
+    return j->verdicts != NULL;
+}
+
+static judge_standing stand_by_evidence(const judge *j, const verdict_record *record) {
+    verdict_entry entry[VERDICT_HISTORY];
+    size_t entries = verdicts_history(record, entry);
+    return (judge_standing){
+        .verdict = record->verdict,
+        .reason = record->reason,
+        .queries = record->queries,
+        .flagged_at = record->flagged_at,
+        .level = verdicts_level(j->verdicts, record),
+        .score = entries > 0 ? (double)entry[entries - 1].score : (double)NAN,
+        .excess = entries > 0 ? (double)entry[entries - 1].excess : (double)NAN,
+    };
+}
+
+judge_standing judge_stand(const judge *j, uint32_t slot) {
+    if (j->verdicts != NULL) {
+        return stand_by_evidence(j, verdicts_find(j->verdicts, slot));
+    }
+    const trace *t = &j->trace[slot];
+    bool seen = t->queries > 0;
+    double limit = judge_limit(j);
+    return (judge_standing){
+        .verdict = seen ? (wire_verdict)t->verdict : WIRE_UNDECIDED,
+        .reason = (wire_reason)t->reason,
+        .queries = t->queries,
+        .level = seen && limit > 0.0 ? (double)t->score / limit : (double)NAN,
+        .score = seen ? (double)t->score : (double)NAN,
+        .excess = seen && j->options.has_tables ? (double)t->excess : (double)NAN,
+    };
 }

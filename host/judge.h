@@ -28,6 +28,7 @@ typedef struct {
     size_t window_rows;
     size_t release_after;
     size_t observations_max; /* of a batch */
+    bool has_tables;         /* excesses are more than 0 */
 } judge_options;
 
 typedef struct judge judge;
@@ -44,6 +45,24 @@ bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
 /* What was believed in another run; nothing where there is no evidence. */
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
+
+/* Of the account in a slot, lists apart: what a table of accounts has room for. Where there is no
+ * evidence that is of this run: an account that has sent nothing since is UNDECIDED, all else 0 or
+ * NaN. */
+typedef struct {
+    wire_verdict verdict;
+    wire_reason reason;
+    uint64_t queries;
+    uint64_t flagged_at; /* query of the present flag; 0: none */
+    double level;        /* evidence, or the last score, over judge_limit; NaN: no such limit */
+    double score;        /* of a window of late, with evidence the last in its history; NaN: none */
+    double excess;       /* likewise; NaN: no tables */
+} judge_standing;
+judge_standing judge_stand(const judge *judge, uint32_t slot);
+/* Above which evidence (1), or else a window's score, is malicious; 0: nothing is, or the threshold
+ * is not above 0, or scores are but bounds, and so nothing can be said in parts of it. */
+double judge_limit(const judge *judge);
+bool judge_has_evidence(const judge *judge);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);

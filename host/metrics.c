@@ -3,6 +3,7 @@
  */
 #include "metrics.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +12,14 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-enum { OPS = WIRE_EXPLAIN + 1, DECISIONS = WIRE_LABEL_ONLY + 1, BUCKETS_MAX = 24 };
+enum { OPS = METRICS_OPS, DECISIONS = METRICS_DECISIONS, BUCKETS_MAX = METRICS_BUCKETS_MAX };
 
 /* Upper bounds, rising, in what is counted, and as they are written. */
 typedef struct {
     size_t count; /* at most BUCKETS_MAX - 1 */
     const uint64_t *bound;
     const char *const *text;
-    uint64_t unit; /* of the sum: 1, or NS_PER_S where nanoseconds are counted */
+    uint64_t unit; /* of bounds and sum: 1, or how many of what is counted are a whole */
 } buckets;
 
 #define US UINT64_C(1000)
@@ -56,6 +57,33 @@ static const char *const row_texts[] = {"1",    "2",    "4",     "8",     "16", 
 static const buckets rows_bounds = {sizeof row_bounds / sizeof *row_bounds, row_bounds, row_texts,
                                     1};
 
+/* In parts of LEVEL_UNIT. A level is rounded up to one of them, so that what is above 1 is counted
+ * above 1, and cut at LEVEL_MAX, so that no thief's sum wraps around in years. */
+#define LEVEL_UNIT UINT64_C(1000000)
+#define LEVEL_MAX 1000.0
+static const uint64_t level_bounds[] = {
+    0,
+    LEVEL_UNIT / 10,
+    LEVEL_UNIT * 2 / 10,
+    LEVEL_UNIT * 3 / 10,
+    LEVEL_UNIT * 4 / 10,
+    LEVEL_UNIT * 5 / 10,
+    LEVEL_UNIT * 6 / 10,
+    LEVEL_UNIT * 7 / 10,
+    LEVEL_UNIT * 8 / 10,
+    LEVEL_UNIT * 9 / 10,
+    LEVEL_UNIT,
+    LEVEL_UNIT * 15 / 10,
+    LEVEL_UNIT * 2,
+    LEVEL_UNIT * 3,
+    LEVEL_UNIT * 5,
+    LEVEL_UNIT * 10,
+};
+static const char *const level_texts[] = {"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7",
+                                          "0.8", "0.9", "1",   "1.5", "2",   "3",   "5",   "10"};
+static const buckets level_buckets = {sizeof level_bounds / sizeof *level_bounds, level_bounds,
+                                      level_texts, LEVEL_UNIT};
+
 typedef struct {
     atomic_uint_fast64_t
         in[BUCKETS_MAX]; /* each bucket alone; the last one used: above all bounds */
@@ -72,6 +100,7 @@ struct metrics {
     histogram stage[METRICS_STAGES];
     histogram request;
     histogram batch;
+    histogram level;
 };
 
 static void add(atomic_uint_fast64_t *counter, uint64_t count) {
@@ -82,13 +111,21 @@ static uint64_t read_counter(const atomic_uint_fast64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void observe(histogram *h, const buckets *b, uint64_t value) {
+static size_t bucket_of(const buckets *b, uint64_t value) {
     size_t at = 0;
     while (at < b->count && value > b->bound[at]) {
         at++;
     }
-    add(&h->in[at], 1);
-    add(&h->sum, value);
+    return at;
+}
+
+static void observe_times(histogram *h, const buckets *b, uint64_t value, uint64_t times) {
+    add(&h->in[bucket_of(b, value)], times);
+    add(&h->sum, value * times);
+}
+
+static void observe(histogram *h, const buckets *b, uint64_t value) {
+    observe_times(h, b, value, 1);
 }
 
 metrics *metrics_open(void) {
@@ -165,6 +202,30 @@ void metrics_decided(metrics *m, const uint8_t *decisions, size_t rows, bool poi
     add(&m->rows, rows);
 }
 
+/* What is no number counts as above all: it is not honest. */
+static uint64_t level_parts(double level) {
+    double cut = level < LEVEL_MAX ? level : LEVEL_MAX;
+    return cut > 0.0 ? (uint64_t)ceil(cut * (double)LEVEL_UNIT) : 0;
+}
+
+size_t metrics_level_bucket(double level) {
+    return bucket_of(&level_buckets, level_parts(level));
+}
+
+void metrics_levels(metrics *m, const float *values, size_t rows, double limit) {
+    if (m == NULL || !(limit > 0.0)) {
+        return;
+    }
+    for (size_t first = 0, end; first < rows; first = end) {
+        end = first + 1;
+        while (end < rows && values[end] == values[first]) {
+            end++; /* rows of an observation have the same */
+        }
+        observe_times(&m->level, &level_buckets, level_parts((double)values[first] / limit),
+                      end - first);
+    }
+}
+
 void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_ns,
                      uint64_t encode_ns) {
     if (m == NULL) {
@@ -179,14 +240,81 @@ void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_n
     }
 }
 
-/* ---- writing ---- */
+/* ---- reading ---- */
 
 static const char *const op_texts[OPS + 1] = {"score",  "hello",   "ping",
                                               "forget", "explain", "unknown"};
 static const char *const decision_texts[DECISIONS] = {"allow", "poison", "warming", "label_only"};
+static const char *const stage_texts[METRICS_STAGES] = {"wait", "engine", "decide", "encode"};
+
+static uint64_t resident_bytes(void) {
+    unsigned long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_histogram(metrics_distribution *out, const histogram *h, const buckets *b) {
+    out->bounds = b->count;
+    out->sum = (double)read_counter(&h->sum) / (double)b->unit;
+    for (size_t i = 0; i <= b->count; i++) {
+        out->bound[i] = i < b->count ? (double)b->bound[i] / (double)b->unit : (double)INFINITY;
+        out->in[i] = read_counter(&h->in[i]);
+    }
+}
+
+metrics_distribution metrics_level_bounds(void) {
+    static const histogram none;
+    metrics_distribution out = {0};
+    read_histogram(&out, &none, &level_buckets);
+    return out;
+}
+
+void metrics_read(const metrics *m, metrics_totals *out) {
+    *out = (metrics_totals){.clock_ns = clock_ns(),
+                            .started_s = m->started_s,
+                            .resident_bytes = resident_bytes(),
+                            .rows = read_counter(&m->rows),
+                            .poisoned = read_counter(&m->poisoned)};
+    for (size_t i = 0; i <= OPS; i++) {
+        out->received[i] = read_counter(&m->received[i]);
+    }
+    for (size_t i = 0; i < WIRE_CODES; i++) {
+        out->refused[i] = read_counter(&m->refused[i]);
+    }
+    for (size_t i = 0; i < DECISIONS; i++) {
+        out->decided[i] = read_counter(&m->decided[i]);
+    }
+    for (size_t i = 0; i < METRICS_STAGES; i++) {
+        read_histogram(&out->stage[i], &m->stage[i], &seconds);
+    }
+    read_histogram(&out->request, &m->request, &seconds);
+    read_histogram(&out->batch, &m->batch, &rows_bounds);
+    read_histogram(&out->level, &m->level, &level_buckets);
+}
+
+const char *metrics_op_name(size_t op) {
+    return op_texts[op];
+}
+
+const char *metrics_decision_name(size_t decision) {
+    return decision_texts[decision];
+}
+
+const char *metrics_stage_name(metrics_stage stage) {
+    return stage_texts[stage];
+}
+
+/* ---- writing ---- */
+
 static const char *const mode_texts[] = {"enforce", "shadow", "off"};
 static const char *const action_texts[] = {"poison", "label_only", "flag"};
-static const char *const stage_texts[METRICS_STAGES] = {"wait", "engine", "decide", "encode"};
 
 static void write_head(FILE *out, const char *name, const char *type, const char *help) {
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -227,7 +355,8 @@ static void write_sum(FILE *out, uint64_t sum, uint64_t unit) {
     if (unit == 1) {
         fprintf(out, " %llu\n", (unsigned long long)sum);
     } else {
-        fprintf(out, " %llu.%09llu\n", (unsigned long long)(sum / unit),
+        int digits = unit == NS_PER_S ? 9 : 6;
+        fprintf(out, " %llu.%0*llu\n", (unsigned long long)(sum / unit), digits,
                 (unsigned long long)(sum % unit));
     }
 }
@@ -277,6 +406,9 @@ static void write_traffic(FILE *out, const metrics *m) {
     write_head(out, "adder_batch_rows", "histogram",
                "Rows of a batch given to the engine, those with a group twice.");
     write_histogram(out, "adder_batch_rows", NULL, &m->batch, &rows_bounds);
+    write_head(out, "adder_row_level", "histogram",
+               "Of rows scored, what decides over its limit: evidence, or the window's score.");
+    write_histogram(out, "adder_row_level", NULL, &m->level, &level_buckets);
 }
 
 static void write_model(FILE *out, const metrics *m, const metrics_now *now) {
@@ -318,19 +450,6 @@ static void write_gauges(FILE *out, const metrics_now *now) {
               "Connections turned away because there were too many.", now->connections_refused);
     write_one(out, "adder_engine_degraded", "gauge",
               "1: the device was lost and the CPU engine has taken over.", now->degraded);
-}
-
-static uint64_t resident_bytes(void) {
-    unsigned long long size, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL) {
-        return 0;
-    }
-    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
-        resident = 0;
-    }
-    fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 char *metrics_text(const metrics *m, const metrics_now *now, size_t *bytes) {

@@ -5,8 +5,6 @@
 
 #include <stdint.h>
 
-#include "explain.h"
-
 bool planner_init(planner *p, const planner_options *options) {
     p->options = *options;
     return slots_init(&p->slots, options->rows_max);
@@ -70,18 +68,23 @@ static void forget(planner *p, request *r) {
     }
 }
 
+explain_source planner_explains(const planner *p) {
+    const planner_options *o = &p->options;
+    return (explain_source){.engine = o->engine,
+                            .statistics = o->statistics,
+                            .judge = o->judge,
+                            .policy = o->policy,
+                            .window_rows = o->window_rows,
+                            .release_after = o->release_after};
+}
+
 static void explain(planner *p, request *r) {
     const planner_options *o = &p->options;
+    explain_source source = planner_explains(p);
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
     uint32_t slot = accounts_find(o->accounts, name);
     r->known = slot != ACCOUNTS_NONE;
-    if (r->known && !explain_slot(&(explain_source){.engine = o->engine,
-                                                    .statistics = o->statistics,
-                                                    .judge = o->judge,
-                                                    .policy = o->policy,
-                                                    .release_after = o->release_after,
-                                                    .window_rows = o->window_rows},
-                                  slot, r->explanation)) {
+    if (r->known && !explain_slot(&source, slot, r->explanation)) {
         request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
     }
     r->explanation->is_group = r->wire.is_group;

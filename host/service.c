@@ -68,6 +68,7 @@ struct service {
     service_visitor visit;
     void *visitor;
     atomic_bool visit_due;
+    atomic_bool visited; /* somebody wants a visit; others wait */
     /* For hello and the metrics: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
@@ -119,7 +120,8 @@ static bool open_parts(service *s) {
                                            .slots_max = o->accounts_max,
                                            .window_rows = o->window_rows,
                                            .release_after = o->release_after,
-                                           .observations_max = s->batch_rows_max});
+                                           .observations_max = s->batch_rows_max,
+                                           .has_tables = s->benign != NULL});
     s->request = calloc(o->contexts, sizeof *s->request);
     if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->request ||
         !init_planner(s)) {
@@ -330,7 +332,7 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     }
 }
 
-static wire_hello hello_of(service *s) {
+wire_hello service_hello(const service *s) {
     const service_options *o = &s->options;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -374,7 +376,7 @@ int service_encode(void *host, server_call *call, nng_msg *reply) {
     wire_hello hello;
     atomic_fetch_add(&s->requests, 1);
     if (r->code == WIRE_OK && r->wire.op == WIRE_HELLO) {
-        hello = hello_of(s);
+        hello = service_hello(s);
     }
     uint64_t start_ns = metrics_clock_ns(s->options.metrics);
     int error = reply_encode(&s->reply, r, &hello, reply);
@@ -420,6 +422,8 @@ static void decide(service *s, const batch *batch, request *r) {
     }
     metrics_decided(s->options.metrics, r->decisions, r->wire.rows,
                     r->wire.want_poison && s->reply.may_poison);
+    metrics_levels(s->options.metrics, s->rules != NULL ? r->evidence : r->scores, r->wire.rows,
+                   judge_limit(s->judge));
     r->degraded = atomic_load(&s->degraded);
     if (r->answer != NULL) {
         r->answer->degraded = r->degraded;
@@ -537,7 +541,8 @@ static void receive_visit(service *s) {
                                            .judge = s->judge,
                                            .answers = s->answers,
                                            .digest_key = s->digest_key,
-                                           .accounts_max = s->options.accounts_max});
+                                           .accounts_max = s->options.accounts_max,
+                                           .explain = planner_explains(&s->planner)});
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
     watch_engine(s);
     atomic_store(&s->visit_due, false);
@@ -577,6 +582,9 @@ bool service_work(void *host, size_t rounds) {
  * meanwhile, unless another thread does. */
 void service_visit(service *s, service_visitor visit, void *context) {
     static const struct timespec pause = {.tv_nsec = VISIT_PAUSE_US * 1000};
+    while (atomic_exchange(&s->visited, true)) {
+        nanosleep(&pause, NULL);
+    }
     s->visit = visit;
     s->visitor = context;
     atomic_store(&s->visit_due, true);
@@ -591,6 +599,7 @@ void service_visit(service *s, service_visitor visit, void *context) {
             nanosleep(&pause, NULL); /* in which a thread of the server's may take over */
         }
     }
+    atomic_store(&s->visited, false);
 }
 
 void service_end(service *s) {

@@ -70,9 +70,11 @@ engine_facts service_facts(const service *service);
 
 /* What the service knows of this moment; what the server knows is left. Any thread. */
 void service_look(const service *service, metrics_now *now);
+/* What hello answers. Any thread. */
+wire_hello service_hello(const service *service);
 /* Calls `visit` once, between two batches, on whichever thread owns the queue: nothing is at work,
- * and no request goes on until it returns, which it has when this does. Not from such a thread; one
- * caller at a time. */
+ * and no request goes on until it returns, which it has when this does. Not from such a thread; of
+ * several callers one after another. */
 typedef void (*service_visitor)(void *context, const snapshot_state *state);
 void service_visit(service *service, service_visitor visit, void *context);
 
