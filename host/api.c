@@ -9,6 +9,7 @@
 
 #include "api_parts.h"
 
+enum { REAL_DIGITS = 12 };
 enum {
     HTTP_OK = 200,
     HTTP_BAD = 400,
@@ -43,7 +44,10 @@ void api_close(api *a) {
 
 /* Owns the document. */
 static api_answer answer_with(unsigned status, json_t *document) {
-    api_answer out = {status, document != NULL ? json_dumps(document, JSON_COMPACT) : NULL};
+    api_answer out = {status,
+                      document != NULL
+                          ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS))
+                          : NULL};
     json_decref(document);
     return out;
 }

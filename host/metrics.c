@@ -57,30 +57,19 @@ static const char *const row_texts[] = {"1",    "2",    "4",     "8",     "16", 
 static const buckets rows_bounds = {sizeof row_bounds / sizeof *row_bounds, row_bounds, row_texts,
                                     1};
 
-/* In parts of LEVEL_UNIT. A level is rounded up to one of them, so that what is above 1 is counted
- * above 1, and cut at LEVEL_MAX, so that no thief's sum wraps around in years. */
+/* In parts of LEVEL_UNIT. A level is rounded to one of them, but what is above 1 stays above 1, and
+ * cut at LEVEL_MAX, so that no thief's sum wraps around in years. Evidence goes up to 2. */
 #define LEVEL_UNIT UINT64_C(1000000)
 #define LEVEL_MAX 1000.0
+#define LEVEL_TENTH (LEVEL_UNIT / 10)
 static const uint64_t level_bounds[] = {
-    0,
-    LEVEL_UNIT / 10,
-    LEVEL_UNIT * 2 / 10,
-    LEVEL_UNIT * 3 / 10,
-    LEVEL_UNIT * 4 / 10,
-    LEVEL_UNIT * 5 / 10,
-    LEVEL_UNIT * 6 / 10,
-    LEVEL_UNIT * 7 / 10,
-    LEVEL_UNIT * 8 / 10,
-    LEVEL_UNIT * 9 / 10,
-    LEVEL_UNIT,
-    LEVEL_UNIT * 15 / 10,
-    LEVEL_UNIT * 2,
-    LEVEL_UNIT * 3,
-    LEVEL_UNIT * 5,
-    LEVEL_UNIT * 10,
-};
-static const char *const level_texts[] = {"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7",
-                                          "0.8", "0.9", "1",   "1.5", "2",   "3",   "5",   "10"};
+    LEVEL_TENTH * 0,  LEVEL_TENTH * 1,  LEVEL_TENTH * 2,  LEVEL_TENTH * 3,  LEVEL_TENTH * 4,
+    LEVEL_TENTH * 5,  LEVEL_TENTH * 6,  LEVEL_TENTH * 7,  LEVEL_TENTH * 8,  LEVEL_TENTH * 9,
+    LEVEL_TENTH * 10, LEVEL_TENTH * 12, LEVEL_TENTH * 14, LEVEL_TENTH * 16, LEVEL_TENTH * 18,
+    LEVEL_TENTH * 20, LEVEL_TENTH * 30, LEVEL_TENTH * 50, LEVEL_TENTH * 100};
+static const char *const level_texts[] = {"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6",
+                                          "0.7", "0.8", "0.9", "1",   "1.2", "1.4", "1.6",
+                                          "1.8", "2",   "3",   "5",   "10"};
 static const buckets level_buckets = {sizeof level_bounds / sizeof *level_bounds, level_bounds,
                                       level_texts, LEVEL_UNIT};
 
@@ -205,7 +194,8 @@ void metrics_decided(metrics *m, const uint8_t *decisions, size_t rows, bool poi
 /* What is no number counts as above all: it is not honest. */
 static uint64_t level_parts(double level) {
     double cut = level < LEVEL_MAX ? level : LEVEL_MAX;
-    return cut > 0.0 ? (uint64_t)ceil(cut * (double)LEVEL_UNIT) : 0;
+    uint64_t parts = cut > 0.0 ? (uint64_t)llround(cut * (double)LEVEL_UNIT) : 0;
+    return parts + (cut > 1.0 && parts == LEVEL_UNIT);
 }
 
 size_t metrics_level_bucket(double level) {

@@ -28,8 +28,9 @@ static double risk_of(const judge_standing *standing) {
     return isnan(risk) ? -(double)INFINITY : risk;
 }
 
+/* Evidence has a highest value, which many have; their excess tells them apart. */
 static bool is_riskier(const survey_account *a, const survey_account *b) {
-    return a->risk != b->risk ? a->risk > b->risk : a->standing.queries > b->standing.queries;
+    return a->risk != b->risk ? a->risk > b->risk : a->standing.excess > b->standing.excess;
 }
 
 /* The place of who falls out is the newcomer's; names are copied, since a slot may have passed on
