@@ -42,14 +42,17 @@ void api_close(api *a) {
 
 /* ---- answers ---- */
 
-/* Owns the document. */
+/* Owns the document, and ends it with a line's end. */
 static api_answer answer_with(unsigned status, json_t *document) {
-    api_answer out = {status,
-                      document != NULL
-                          ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS))
-                          : NULL};
+    enum { FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS) };
+    size_t bytes = document != NULL ? json_dumpb(document, NULL, 0, FLAGS) : 0;
+    char *text = bytes > 0 ? malloc(bytes + 2) : NULL;
+    if (text != NULL) {
+        json_dumpb(document, text, bytes, FLAGS);
+        memcpy(text + bytes, "\n", 2);
+    }
     json_decref(document);
-    return out;
+    return (api_answer){status, text};
 }
 
 api_answer api_error(unsigned status, const char *line) {
