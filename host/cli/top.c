@@ -91,7 +91,7 @@ static void look_free(look *l) {
 /* Of accounts it is no failure that there are none to be had: while the daemon loads, or where a
  * model must be named. */
 static bool look_take(look *l, fetch *fetch, const top_options *o, char *error) {
-    char limit[16], unknown[CLI_ERROR_BYTES];
+    char limit[16], refusal[CLI_ERROR_BYTES];
     long status;
     const fetch_parameter none[] = {{NULL, NULL}};
     const fetch_parameter of[] = {{"model", o->model}, {"limit", limit}, {NULL, NULL}};
@@ -106,10 +106,9 @@ static bool look_take(look *l, fetch *fetch, const top_options *o, char *error) 
         return false;
     }
     bool wanted = o->model != NULL;
-    l->accounts =
-        fetch_get(fetch, "/api/accounts", of, &status, wanted ? error : unknown, CLI_ERROR_BYTES);
+    l->accounts = fetch_get(fetch, "/api/accounts", of, &status, refusal, sizeof refusal);
     if (l->accounts == NULL && (status == 0 || (wanted && status == 404))) {
-        snprintf(error, CLI_ERROR_BYTES, "%s", wanted ? error : unknown);
+        snprintf(error, CLI_ERROR_BYTES, "%s", refusal);
         look_free(l);
         return false;
     }
