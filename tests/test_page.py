@@ -68,8 +68,10 @@ class Daemon:
                        stdout=subprocess.DEVNULL)
 
     def find_port(self):
-        assert self.process.poll() is None, open(f"{self.folder}/log").read()
-        found = re.search(r"admin port at http://127\.0\.0\.1:(\d+)\D", open(f"{self.folder}/log").read())
+        with open(f"{self.folder}/log") as file:
+            log = file.read()
+        assert self.process.poll() is None, log
+        found = re.search(r"admin port at http://127\.0\.0\.1:(\d+)\D", log)
         return found and found[1]
 
     def replay(self, name, source, rows):
@@ -228,7 +230,6 @@ class Page(unittest.TestCase):
         for flags, expected in [(("--threshold", "20", "--window", "8"), "of limit"), (("--window", "8"), "of limit")]:
             daemon = self.start(*flags)
             daemon.replay("mallory", "atk_noise_uniform", "0:32")
-            self.driver.get("about:blank")
             self.driver.get(daemon.origin + "/")
             wait_for("the name", lambda: self.names_shown() == ["mallory"])
             self.assertEqual(self.text("level-head"), expected)
@@ -236,6 +237,7 @@ class Page(unittest.TestCase):
             self.assertEqual(empty, "--threshold" not in flags)
             self.expect_quiet(daemon.origin)
             self.network.clear()
+            self.driver.get("about:blank")  # which asks no more
             self.assertEqual(daemon.stop(), 0)
 
     def test_the_token_is_asked_for_once_and_a_lost_daemon_is_said(self):
@@ -268,15 +270,14 @@ class Page(unittest.TestCase):
                    "atk_jbda": "key_9f2c"}
         for source, name in thieves.items():
             daemon.replay(name, source, "0:256")
-        for i in range(12):
-            daemon.replay(f"user-{100 + i}", "benign_test", f"{1 + 2 * i}:{1 + 2 * i + 480}:2")
         daemon.replay("<script>alert(1)</script>", "atk_cifar100", "300:364")
-        daemon.replay("\u202eevil", "benign_shift", "0:160")
+        daemon.replay("\u202eevil", "benign_shift", "0:64")
         self.driver.get(daemon.origin + "/#account=key_9f2c")
         self.wait_text("detail-facts", "flagged")
         samples = lambda: self.driver.execute_script("return state.samples.length")
         for i in range(300):  # a load, until there is something to draw
-            daemon.replay(f"user-{100 + i % 12}", "benign_test", f"{1 + 20 * i % 4000}:{1 + 20 * i % 4000 + 320}:2")
+            first = 1 + 128 * (i % 38)
+            daemon.replay(f"user-{100 + i}", "benign_test", f"{first}:{first + 128}:2")
             if samples() >= 20:
                 break
         height = self.driver.execute_script("return document.documentElement.scrollHeight")
