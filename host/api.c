@@ -143,11 +143,21 @@ static json_t *gauges_of(const metrics_now *now) {
     if (!now->serving) {
         return json_null();
     }
-    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "degraded", now->degraded,
-                     "accounts", (json_int_t)now->accounts, "accounts_max",
-                     (json_int_t)now->accounts_max, "evictions", (json_int_t)now->evictions,
-                     "queue_requests", (json_int_t)now->queue_requests, "queue_rows",
-                     (json_int_t)now->queue_rows, "in_flight", (json_int_t)now->in_flight,
+    metrics_model_now all = {0};
+    for (size_t i = 0; i < now->models; i++) {
+        const metrics_model_now *model = &now->model[i];
+        all.degraded |= model->degraded;
+        all.accounts += model->accounts;
+        all.accounts_max += model->accounts_max;
+        all.evictions += model->evictions;
+        all.queue_requests += model->queue_requests;
+        all.queue_rows += model->queue_rows;
+    }
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "degraded", all.degraded,
+                     "accounts", (json_int_t)all.accounts, "accounts_max",
+                     (json_int_t)all.accounts_max, "evictions", (json_int_t)all.evictions,
+                     "queue_requests", (json_int_t)all.queue_requests, "queue_rows",
+                     (json_int_t)all.queue_rows, "in_flight", (json_int_t)now->in_flight,
                      "connections_refused", (json_int_t)now->connections_refused);
 }
 

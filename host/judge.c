@@ -12,7 +12,7 @@ typedef struct {
     wire_reason reason;
 } ruling;
 
-/* Of an account, where no evidence is kept: what it scored last. */
+/* Of an account, while no evidence decides: what it scored last. */
 typedef struct {
     uint64_t queries;
     float score;
@@ -23,10 +23,21 @@ typedef struct {
 
 struct judge {
     judge_options options;
-    verdicts *verdicts; /* NULL: no evidence */
-    trace *trace;       /* [slots_max], NULL: verdicts say more */
+    verdicts *verdicts; /* NULL: there never were rules for evidence */
+    trace *trace;       /* [slots_max], whose pages are not touched where evidence decides */
     ruling *ruling;     /* [observations_max] of the batch observed last */
 };
+
+static bool by_evidence(const judge *j) {
+    return j->options.terms.rules != NULL;
+}
+
+static verdicts *open_verdicts(const judge *j, const judge_terms *terms) {
+    return verdicts_open(&(verdict_options){.rules = terms->rules,
+                                            .slots_max = j->options.slots_max,
+                                            .window_rows = j->options.window_rows,
+                                            .release_after = terms->release_after});
+}
 
 judge *judge_open(const judge_options *options) {
     judge *j = calloc(1, sizeof *j);
@@ -35,15 +46,11 @@ judge *judge_open(const judge_options *options) {
     }
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
-    if (options->rules != NULL) {
-        j->verdicts = verdicts_open(&(verdict_options){.rules = options->rules,
-                                                       .slots_max = options->slots_max,
-                                                       .window_rows = options->window_rows,
-                                                       .release_after = options->release_after});
-    } else {
-        j->trace = calloc(options->slots_max, sizeof *j->trace);
+    j->trace = calloc(options->slots_max, sizeof *j->trace);
+    if (by_evidence(j)) {
+        j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || (j->verdicts == NULL && j->trace == NULL)) {
+    if (j->ruling == NULL || j->trace == NULL || (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -59,10 +66,25 @@ void judge_close(judge *j) {
     }
 }
 
+bool judge_prepare(const judge *j, const judge_terms *terms, verdicts **room) {
+    bool needed = terms->rules != NULL && j->verdicts == NULL;
+    *room = needed ? open_verdicts(j, terms) : NULL;
+    return !needed || *room != NULL;
+}
+
+void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
+    j->verdicts = room != NULL ? room : j->verdicts;
+    if (terms->rules != NULL) {
+        verdicts_revise(j->verdicts, terms->rules, terms->release_after);
+    }
+    j->options.terms = *terms;
+}
+
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
-    } else {
+    }
+    if (j->trace[slot].queries > 0) {
         j->trace[slot] = (trace){0};
     }
 }
@@ -90,8 +112,8 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
 }
 
 static ruling rule_by_threshold(judge *j, const batch_observation *o) {
-    const policy *policy = &j->options.policy;
     const engine_result *result = o->result;
+    const policy *policy = &j->options.terms.policy;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
     wire_reason reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON;
@@ -109,7 +131,7 @@ void judge_observe(judge *j, const batch *batch) {
         if (o.fresh) {
             judge_forget(j, o.slot);
         }
-        j->ruling[k] = j->verdicts != NULL ? rule_by_evidence(j, &o) : rule_by_threshold(j, &o);
+        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, &o);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
     }
@@ -125,10 +147,11 @@ void judge_skip(judge *j, const batch *batch) {
 }
 
 static policy_listing listing_of(const judge *j, bool group, const wire_text *name) {
-    if (j->options.lists == NULL || j->options.policy.mode == WIRE_OFF || name->length == 0) {
+    const judge_terms *terms = &j->options.terms;
+    if (terms->lists == NULL || terms->policy.mode == WIRE_OFF || name->length == 0) {
         return POLICY_UNLISTED;
     }
-    return lists_find(j->options.lists, group, name->bytes, name->length);
+    return lists_find(terms->lists, group, name->bytes, name->length);
 }
 
 static uint32_t group_observation(const batch *batch, const request *request, size_t row) {
@@ -160,31 +183,33 @@ answer_row judge_row(const judge *j, const batch *batch, const request *request,
                         .group = group->side,
                         .memory_score = (float)result->memory_score,
                         .fill = result->fill,
-                        .decision = (uint8_t)policy_decide(&j->options.policy, belief.verdict),
+                        .decision =
+                            (uint8_t)policy_decide(&j->options.terms.policy, belief.verdict),
                         .verdict = (uint8_t)belief.verdict,
                         .reason = (uint8_t)belief.reason};
 }
 
 const verdict_record *judge_record(const judge *j, uint32_t slot) {
-    return j->verdicts == NULL ? NULL : verdicts_find(j->verdicts, slot);
+    return !by_evidence(j) ? NULL : verdicts_find(j->verdicts, slot);
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {
-    double rows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_ROWS);
-    double windows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_WINDOWS);
+    const evidence_rules *rules = j->options.terms.rules;
+    double rows = evidence_level(rules, &record->evidence, EVIDENCE_ROWS);
+    double windows = evidence_level(rules, &record->evidence, EVIDENCE_WINDOWS);
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);
 }
 
 double judge_limit(const judge *j) {
-    const policy *policy = &j->options.policy;
+    const policy *policy = &j->options.terms.policy;
     bool measured = policy->has_threshold && policy->threshold > 0.0 && !policy->decisions_only;
-    return j->verdicts != NULL ? 1.0 : measured ? policy->threshold : 0.0;
+    return by_evidence(j) ? 1.0 : measured ? policy->threshold : 0.0;
 }
 
 bool judge_has_evidence(const judge *j) {
-    return j->verdicts != NULL;
+    return by_evidence(j);
 }
 
 static judge_standing stand_by_evidence(const judge *j, const verdict_record *record) {
@@ -202,7 +227,7 @@ static judge_standing stand_by_evidence(const judge *j, const verdict_record *re
 }
 
 judge_standing judge_stand(const judge *j, uint32_t slot) {
-    if (j->verdicts != NULL) {
+    if (by_evidence(j)) {
         return stand_by_evidence(j, verdicts_find(j->verdicts, slot));
     }
     const trace *t = &j->trace[slot];
@@ -214,6 +239,6 @@ judge_standing judge_stand(const judge *j, uint32_t slot) {
         .queries = t->queries,
         .level = seen && limit > 0.0 ? (double)t->score / limit : (double)NAN,
         .score = seen ? (double)t->score : (double)NAN,
-        .excess = seen && j->options.has_tables ? (double)t->excess : (double)NAN,
+        .excess = seen && j->options.terms.has_tables ? (double)t->excess : (double)NAN,
     };
 }

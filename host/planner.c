@@ -73,9 +73,9 @@ explain_source planner_explains(const planner *p) {
     return (explain_source){.engine = o->engine,
                             .statistics = o->statistics,
                             .judge = o->judge,
-                            .policy = o->policy,
+                            .policy = &o->terms->policy,
                             .window_rows = o->window_rows,
-                            .release_after = o->release_after};
+                            .release_after = o->terms->release_after};
 }
 
 static void explain(planner *p, request *r) {

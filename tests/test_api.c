@@ -116,10 +116,10 @@ static bool stage_hello(void *host, wire_hello *hello) {
 static void stage_open(stage *s, double threshold) {
     *s = (stage){.models = 1};
     s->accounts = accounts_open(PLACES);
-    s->judge = judge_open(&(judge_options){.policy = {.mode = WIRE_ENFORCE,
-                                                      .has_threshold = true,
-                                                      .threshold = threshold,
-                                                      .fill_min = 1},
+    s->judge = judge_open(&(judge_options){.terms.policy = {.mode = WIRE_ENFORCE,
+                                                            .has_threshold = true,
+                                                            .threshold = threshold,
+                                                            .fill_min = 1},
                                            .slots_max = PLACES,
                                            .window_rows = WINDOW,
                                            .observations_max = 1});
@@ -365,7 +365,8 @@ Test(api, live_tells_what_was_counted) {
     stage_open(&s, 1.0);
     metrics_received(s.metrics, WIRE_OK, WIRE_SCORE);
     metrics_replied(s.metrics, WIRE_OVERLOADED, WIRE_SCORE, 0, 0);
-    metrics_decided(s.metrics, decisions, 3, true);
+    metrics_decided(metrics_model_of(s.metrics, "one"),
+                    &(metrics_decisions){.decisions = decisions, .rows = 3, .poisoned = true});
     metrics_levels(s.metrics, levels, 3, 2.0);
     metrics_levels(s.metrics, levels, 3, 0.0); /* no limit: nothing */
     query none = {0};
