@@ -93,6 +93,7 @@ static void vacate(accounts *a, uint32_t slot) {
         link = &a->place[*link].next;
     }
     *link = a->place[slot].next;
+    a->place[slot].length = 0;
     order_move(&a->order, slot, VACANT);
 }
 

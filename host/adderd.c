@@ -59,6 +59,20 @@ static void look(void *host, metrics_now *now) {
     }
 }
 
+static bool hello(void *host, wire_hello *out) {
+    daemon_state *d = host;
+    bool known = atomic_load(&d->stage) != LOADING;
+    if (known) {
+        front_hello(d->front, out);
+    }
+    return known;
+}
+
+static bool visit(void *host, const char *model, service_visitor visitor, void *context) {
+    daemon_state *d = host;
+    return front_visit(d->front, model, visitor, context);
+}
+
 /* ---- opening and closing ---- */
 
 static bool read_secret(const config *c, unsigned char secret[POISON_SECRET_BYTES], char *error) {
@@ -97,7 +111,9 @@ static bool open_admin(daemon_state *d, char *error) {
                                               .metrics = d->metrics,
                                               .host = d,
                                               .unready = why_unready,
-                                              .look = look},
+                                              .look = look,
+                                              .hello = hello,
+                                              .visit = visit},
                              error, ERROR_BYTES);
     sodium_memzero(token, sizeof token);
     return opened;

@@ -3,6 +3,7 @@
  */
 #include "judge.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "pages.h"
@@ -16,11 +17,21 @@ typedef struct {
     wire_reason reason;
 } ruling;
 
+/* Of an account, while no evidence decides: what it scored last. */
+typedef struct {
+    uint64_t queries;
+    float score;
+    float excess;
+    uint8_t verdict;
+    uint8_t reason;
+} trace;
+
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: there never were rules for evidence */
     records *records;
     accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
+    trace *trace;      /* [slots_max], whose pages are not touched where evidence decides */
     ruling *ruling;    /* [observations_max] of the batch observed last */
 };
 
@@ -43,11 +54,12 @@ judge *judge_open(const judge_options *options) {
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
     j->key = calloc(options->slots_max, sizeof *j->key);
+    j->trace = calloc(options->slots_max, sizeof *j->trace);
     j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
     if (by_evidence(j)) {
         j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || j->key == NULL || j->records == NULL ||
+    if (j->ruling == NULL || j->key == NULL || j->trace == NULL || j->records == NULL ||
         (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
@@ -60,6 +72,7 @@ void judge_close(judge *j) {
         verdicts_close(j->verdicts);
         records_close(j->records);
         free(j->key);
+        free(j->trace);
         free(j->ruling);
         free(j);
     }
@@ -82,6 +95,9 @@ void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
+    }
+    if (j->trace[slot].queries > 0) {
+        j->trace[slot] = (trace){0};
     }
 }
 
@@ -130,6 +146,9 @@ static void hand_over(judge *j, const batch *batch) {
         if (j->verdicts != NULL) {
             leave(j, arrival->slot);
         }
+        if (j->trace[arrival->slot].queries > 0) {
+            j->trace[arrival->slot] = (trace){0};
+        }
         j->key[arrival->slot] = arrival->key;
         if (j->verdicts != NULL) {
             come(j, arrival->slot);
@@ -170,19 +189,25 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
                     .reason = record->reason};
 }
 
-static ruling rule_by_threshold(const judge *j, const engine_result *result) {
+static ruling rule_by_threshold(judge *j, const batch_observation *o) {
+    const engine_result *result = o->result;
     const policy *policy = &j->options.terms.policy;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
-    return (ruling){.side = {.verdict = (uint8_t)verdict},
-                    .reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON};
+    wire_reason reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON;
+    j->trace[o->slot] = (trace){.queries = j->trace[o->slot].queries + o->rows,
+                                .score = (float)result->score,
+                                .excess = (float)result->excess,
+                                .verdict = (uint8_t)verdict,
+                                .reason = (uint8_t)reason};
+    return (ruling){.side = {.verdict = (uint8_t)verdict}, .reason = reason};
 }
 
 void judge_observe(judge *j, const batch *batch) {
     hand_over(j, batch);
     for (size_t k = 0; k < batch_observations(batch); k++) {
         batch_observation o = batch_observed(batch, k);
-        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
+        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, &o);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
         tell_flagged(j, o.slot, (wire_verdict)j->ruling[k].side.verdict);
@@ -271,4 +296,45 @@ double judge_level(const judge *j, const verdict_record *record, wire_reason cha
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);
+}
+
+double judge_limit(const judge *j) {
+    const policy *policy = &j->options.terms.policy;
+    bool measured = policy->has_threshold && policy->threshold > 0.0 && !policy->decisions_only;
+    return by_evidence(j) ? 1.0 : measured ? policy->threshold : 0.0;
+}
+
+bool judge_has_evidence(const judge *j) {
+    return by_evidence(j);
+}
+
+static judge_standing stand_by_evidence(const judge *j, const verdict_record *record) {
+    verdict_entry entry[VERDICT_HISTORY];
+    size_t entries = verdicts_history(record, entry);
+    return (judge_standing){
+        .verdict = record->verdict,
+        .reason = record->reason,
+        .queries = record->queries,
+        .flagged_at = record->flagged_at,
+        .level = verdicts_level(j->verdicts, record),
+        .score = entries > 0 ? (double)entry[entries - 1].score : (double)NAN,
+        .excess = entries > 0 ? (double)entry[entries - 1].excess : (double)NAN,
+    };
+}
+
+judge_standing judge_stand(const judge *j, uint32_t slot) {
+    if (by_evidence(j)) {
+        return stand_by_evidence(j, verdicts_find(j->verdicts, slot));
+    }
+    const trace *t = &j->trace[slot];
+    bool seen = t->queries > 0;
+    double limit = judge_limit(j);
+    return (judge_standing){
+        .verdict = seen ? (wire_verdict)t->verdict : WIRE_UNDECIDED,
+        .reason = (wire_reason)t->reason,
+        .queries = t->queries,
+        .level = seen && limit > 0.0 ? (double)t->score / limit : (double)NAN,
+        .score = seen ? (double)t->score : (double)NAN,
+        .excess = seen && j->options.terms.has_tables ? (double)t->excess : (double)NAN,
+    };
 }

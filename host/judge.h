@@ -32,6 +32,7 @@ typedef struct {
     const evidence_rules *rules; /* borrowed; NULL: the policy's threshold decides, if it has one */
     const lists *lists;          /* borrowed; NULL: none */
     size_t release_after;
+    bool has_tables; /* excesses are more than 0 */
 } judge_terms;
 
 typedef struct {
@@ -67,6 +68,24 @@ bool judge_forget_absent(judge *judge, const accounts_key *key);
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
 /* ... and of one that has none. */
 void judge_restore_absent(judge *judge, const accounts_key *key, const verdict_belief *belief);
+
+/* Of the account in a slot, lists apart: what a table of accounts has room for. Where there is no
+ * evidence that is of this run: an account that has sent nothing since is UNDECIDED, all else 0 or
+ * NaN. */
+typedef struct {
+    wire_verdict verdict;
+    wire_reason reason;
+    uint64_t queries;
+    uint64_t flagged_at; /* query of the present flag; 0: none */
+    double level;        /* evidence, or the last score, over judge_limit; NaN: no such limit */
+    double score;        /* of a window of late, with evidence the last in its history; NaN: none */
+    double excess;       /* likewise; NaN: no tables */
+} judge_standing;
+judge_standing judge_stand(const judge *judge, uint32_t slot);
+/* Above which evidence (1), or else a window's score, is malicious; 0: nothing is, or the threshold
+ * is not above 0, or scores are but bounds, and so nothing can be said in parts of it. */
+double judge_limit(const judge *judge);
+bool judge_has_evidence(const judge *judge);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);

@@ -164,6 +164,8 @@ static void decide(service *s, const batch *batch, request *r) {
                                                      .rows = r->wire.rows,
                                                      .poisoned = r->wire.want_poison &&
                                                                  s->terms.replying.may_poison});
+    metrics_levels(s->options.metrics, judge_has_evidence(s->judge) ? r->evidence : r->scores,
+                   r->wire.rows, judge_limit(s->judge));
     r->degraded = atomic_load(&s->degraded);
     if (r->answer != NULL) {
         r->answer->degraded = r->degraded;
@@ -281,7 +283,8 @@ static void receive_visit(service *s) {
                                            .judge = s->judge,
                                            .answers = s->answers,
                                            .digest_key = s->digest_key,
-                                           .accounts_max = s->options.accounts_max});
+                                           .accounts_max = s->options.accounts_max,
+                                           .explain = planner_explains(&s->planner)});
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
     watch_engine(s);
     atomic_store(&s->visit_due, false);

@@ -23,6 +23,7 @@ int cli_replay(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_ping(int argc, char **argv);
 int cli_info(int argc, char **argv);
+int cli_top(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_forget(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
