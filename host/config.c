@@ -376,7 +376,7 @@ bool config_same_model(const config *old, size_t old_model, const config *new, s
 
 /* ---- what settings name ---- */
 
-bool config_complete(config_model *c, const reference *reference, char *error, size_t error_bytes) {
+bool config_complete(config_model *c, const reference *reference) {
     if (c->window_rows == CONFIG_UNSET) {
         c->window_rows = reference->window_rows;
     }
@@ -398,12 +398,7 @@ bool config_complete(config_model *c, const reference *reference, char *error, s
     if (c->threshold < 0.0 && !evidence && found != NULL) {
         c->threshold = found->threshold;
     }
-    if (c->decisions_only && c->threshold < 0.0) {
-        snprintf(error, error_bytes,
-                 "decisions-only: expected a threshold, on the side of which windows are decided");
-        return false;
-    }
-    return true;
+    return !c->decisions_only || c->threshold >= 0.0;
 }
 
 bool config_read_lists(const config *c, size_t model, lists **out, char *error,

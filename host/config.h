@@ -105,10 +105,9 @@ bool config_same_house(const config *old, const config *new, char *error, size_t
 bool config_same_model(const config *old, size_t old_model, const config *new, size_t new_model,
                        char *error, size_t error_bytes);
 
-/* Fills in what was not given of a model, from its reference. False: what was given does not go
- * together. */
-bool config_complete(config_model *model, const reference *reference, char *error,
-                     size_t error_bytes);
+/* Fills in what was not given of a model, from its reference. False: it is to decide without
+ * scores, and there is no threshold. */
+bool config_complete(config_model *model, const reference *reference);
 /* Reads a model's files of names; *lists is NULL where there are none. */
 bool config_read_lists(const config *config, size_t model, lists **lists, char *error,
                        size_t error_bytes);

@@ -142,6 +142,7 @@ static bool walk_models(walk *w) {
         return w->fault != NULL ? false : walk_fault(w, "expected a list");
     }
     while (walk_next(w) && w->event.type != YAML_SEQUENCE_END_EVENT) {
+        keep_key(w, "models");
         if (w->event.type != YAML_MAPPING_START_EVENT) {
             return walk_fault(w, "expected a list of mappings");
         }

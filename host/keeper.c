@@ -26,6 +26,7 @@ enum { ERROR_BYTES = PATH_MAX + 512, CHILD_LOOK_MS = 20 };
 struct keeper {
     keeper_options options;
     snapshot_identity identity;
+    char *path;
     char *older;     /* PATH.1 */
     bool good;       /* what is at PATH can be read, and is worth more than what is at PATH.1 */
     bool failed;     /* so the next failure is no news */
@@ -132,7 +133,7 @@ static int put_in_place(keeper *k, aside *file, bool degraded) {
         log_line(LOG_WARNING,
                  "%s: windows and memories in it are what came since the device was lost; the last "
                  "snapshot from before stays at %s",
-                 k->options.path, k->older);
+                 k->path, k->older);
     }
     k->good = true;
     return 0;
@@ -146,13 +147,13 @@ static void tell(keeper *k, const look *l, double took_ms, int error) {
         log_line(LOG_WARNING,
                  "%s: no snapshot could be written: %s; what is learnt is lost should the daemon "
                  "end",
-                 k->options.path, strerror(error));
+                 k->path, strerror(error));
     } else if (error == 0 && !l->may_fork) {
-        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->options.path);
+        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->path);
     } else if (error == 0 && (!k->told || k->failed)) {
         log_line(LOG_INFO,
                  "snapshot of %zu accounts written to %s in %.0f ms; requests waited %.1f ms",
-                 l->accounts, k->options.path, took_ms, l->held_ms);
+                 l->accounts, k->path, took_ms, l->held_ms);
         k->told = true;
     }
     k->failed = error != 0;
@@ -162,7 +163,7 @@ static void save(keeper *k, bool may_fork) {
     double since = now_ms();
     aside file;
     look l = {.keeper = k, .file = &file, .may_fork = may_fork};
-    if (!aside_open_own(&file, k->options.path)) {
+    if (!aside_open_own(&file, k->path)) {
         tell(k, &l, 0.0, errno);
         return;
     }
@@ -274,9 +275,9 @@ static bool restore_from(keeper *k, const char *path, bool *absent) {
 
 static void restore(keeper *k) {
     bool absent, older_absent;
-    k->good = restore_from(k, k->options.path, &absent);
+    k->good = restore_from(k, k->path, &absent);
     if (!k->good && !restore_from(k, k->older, &older_absent)) {
-        log_line(LOG_WARNING, "%s: %s; starting with nothing learnt", k->options.path,
+        log_line(LOG_WARNING, "%s: %s; starting with nothing learnt", k->path,
                  absent && older_absent ? "no snapshot there, nor at its name with .1"
                                         : "no snapshot that could be restored");
     }
@@ -284,16 +285,16 @@ static void restore(keeper *k) {
 
 /* A folder where nothing can be made is no reason not to serve; saving will say so too. */
 static bool lock(keeper *k, char *error, size_t error_bytes) {
-    switch (file_lock_take(&k->locked, k->options.path)) {
+    switch (file_lock_take(&k->locked, k->path)) {
     case FILE_LOCK_HELD:
         snprintf(error, error_bytes,
                  "%s: another daemon keeps its state there (it has locked %s.lock); no two may "
                  "share a file",
-                 k->options.path, k->options.path);
+                 k->path, k->path);
         return false;
     case FILE_LOCK_NONE:
         log_line(LOG_WARNING, "%s.lock: %s; nothing keeps another daemon from the same file",
-                 k->options.path, strerror(errno));
+                 k->path, strerror(errno));
         return true;
     default:
         return true;
@@ -303,14 +304,21 @@ static bool lock(keeper *k, char *error, size_t error_bytes) {
 bool keeper_open(keeper **out, const keeper_options *options, char *error, size_t error_bytes) {
     keeper *k = calloc(1, sizeof *k);
     *out = NULL;
-    if (k == NULL || asprintf(&k->older, "%s.1", options->path) < 0) {
+    if (k == NULL || (k->path = strdup(options->path)) == NULL ||
+        asprintf(&k->older, "%s.1", options->path) < 0) {
+        if (k != NULL) {
+            free(k->path);
+        }
         free(k);
         snprintf(error, error_bytes, "out of memory");
         return false;
     }
     k->options = *options;
+    k->options.path = NULL; /* the caller's, not kept, as the next */
+    k->options.reference = NULL;
     if (!lock(k, error, error_bytes)) {
         free(k->older);
+        free(k->path);
         free(k);
         return false;
     }
@@ -345,5 +353,6 @@ void keeper_close(keeper *k) {
     pthread_mutex_destroy(&k->lock);
     file_lock_release(k->locked);
     free(k->older);
+    free(k->path);
     free(k);
 }

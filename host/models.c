@@ -60,9 +60,15 @@ static void close_all(model *model, size_t count) {
 }
 
 static bool read_one(const config *c, model *m, char *error, size_t error_bytes) {
-    if (!reference_load(&m->reference, m->config.reference, error, error_bytes) ||
-        !config_complete(&m->config, m->reference, error, error_bytes)) {
+    if (!reference_load(&m->reference, m->config.reference, error, error_bytes)) {
         config_blame(c, m->place, "reference", error, error_bytes);
+        return false;
+    }
+    if (!config_complete(&m->config, m->reference)) {
+        snprintf(error, error_bytes,
+                 "expected a threshold (--threshold), on the side of which "
+                 "windows are decided");
+        config_blame(c, m->place, "decisions-only", error, error_bytes);
         return false;
     }
     m->identity = snapshot_identity_of(m->reference, m->config.window_rows, m->config.memory_rank,

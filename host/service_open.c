@@ -134,6 +134,7 @@ bool service_open(service **out, const service_options *options, char *error, si
         service_close(s);
         return false;
     }
+    s->options.engine = NULL; /* the caller's, not kept */
     s->facts = engine_describe(s->engine);
     s->in_flight_max = s->facts.in_flight_max;
     s->reply.has_memory = s->facts.memory_rank > 0;

@@ -162,6 +162,7 @@ engine_status engine_open(engine **out, const engine_reference *reference,
     }
     e->reference = *reference;
     e->options = *options;
+    e->options.name = NULL; /* the caller's, not kept */
     e->ops = choose(options->name, e->note, error, error_bytes);
     engine_status status = e->ops == NULL
                                ? ENGINE_BAD_ARGUMENT
