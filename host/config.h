@@ -27,6 +27,7 @@
 #include "poison.h"
 #include "reference.h"
 #include "settings.h"
+#include "tls.h"
 #include "wire.h"
 
 /* A count or a number that was not given. */
@@ -63,6 +64,8 @@ typedef struct {
 
 typedef struct {
     const char *listen;
+    tls_files tls;
+    const char *ipc_mode; /* octal */
     const char *engine;
     bool tf32;
     size_t threads;

@@ -37,7 +37,16 @@ enum {
 
 const setting settings[SETTINGS] = {
     {"reference", "DIR", "the model's reference (needed)", 'r', 1, TEXT, MODEL(reference)},
-    {"listen", "URL", "ipc://PATH or tcp://HOST:PORT (needed)", 'l', 1, TEXT, HOUSE(listen)},
+    {"listen", "URL", "ipc://PATH, tcp://HOST:PORT or tls+tcp://HOST:PORT (needed)", 'l', 1, TEXT,
+     HOUSE(listen)},
+    {"tls-ca", "FILE",
+     "tls+tcp: who signs clients' certificates, without one of which nobody is answered (PEM)", 0,
+     1, TEXT, HOUSE(tls.ca_file)},
+    {"tls-cert", "FILE", "tls+tcp: the daemon's certificate and its chain (PEM)", 0, 1, TEXT,
+     HOUSE(tls.cert_file)},
+    {"tls-key", "FILE", "tls+tcp: its key, unencrypted (PEM)", 0, 1, TEXT, HOUSE(tls.key_file)},
+    {"ipc-mode", "OCTAL", "ipc: who may connect, as the socket's mode (600)", 0, 1, TEXT,
+     HOUSE(ipc_mode)},
     {"window", "ROWS", "rows of an account that are scored together", 'w', 2,
      COUNT(1, ENGINE_WINDOW_MAX), MODEL(window_rows)},
     {"threshold", "SCORE",
