@@ -105,6 +105,10 @@ bool judge_forget_absent(judge *j, const accounts_key *key) {
     return records_drop(j->records, key);
 }
 
+void judge_clear_absent(judge *j) {
+    records_clear(j->records);
+}
+
 /* ---- who comes and who goes ---- */
 
 static void tell_flagged(judge *j, uint32_t slot, wire_verdict verdict) {

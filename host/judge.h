@@ -63,6 +63,8 @@ bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
 /* Of an account that has no slot; false: there was no record of it. */
 bool judge_forget_absent(judge *judge, const accounts_key *key);
+/* Of all such. */
+void judge_clear_absent(judge *judge);
 /* What was believed in another run, of the account whose slot it is now; nothing where there is no
  * evidence. */
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);

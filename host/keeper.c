@@ -314,14 +314,14 @@ bool keeper_open(keeper **out, const keeper_options *options, char *error, size_
         return false;
     }
     k->options = *options;
+    k->options.path = NULL; /* the caller's, not kept, as the next */
+    k->options.reference = NULL;
     if (!lock(k, error, error_bytes)) {
         free(k->older);
         free(k->path);
         free(k);
         return false;
     }
-    k->options.path = NULL; /* the caller's, not kept, as the next */
-    k->options.reference = NULL;
     k->identity =
         snapshot_identity_of(options->reference, options->window_rows,
                              service_facts(options->service).memory_rank, options->half_life_rows);
