@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -117,6 +118,31 @@ static void look(void *host, metrics_now *now) {
 
 /* ---- */
 
+/* Before anything that could tell a name. */
+static bool open_names(const config *c, char *error) {
+    unsigned char key[NAME_HASH_KEY_BYTES];
+    bool open_to_others = false;
+    if (!c->log_hashed) {
+        return true;
+    }
+    if (c->log_key_file == NULL) {
+        randombytes_buf(key, sizeof key);
+        log_event(LOG_WARNING, "log_key",
+                  "names in the log are hashed with a random key: they are others after a restart, "
+                  "and adder hash-name cannot find them; give --log-key-file");
+    } else if (!name_hash_read_key(c->log_key_file, key, &open_to_others, error, ERROR_BYTES)) {
+        return false;
+    }
+    if (open_to_others) {
+        log_event(LOG_WARNING, "file_mode",
+                  "%s: others than its owner may open the key of names; chmod 600",
+                  c->log_key_file);
+    }
+    log_hash_names(key);
+    sodium_memzero(key, sizeof key);
+    return true;
+}
+
 /* Before the reference is loaded, so that who asks is told so. */
 static bool open_admin(daemon_state *d, char *error) {
     const config *c = &d->config;
@@ -151,29 +177,31 @@ static void announce_policy(const daemon_state *d) {
     const reference_benign *benign = d->reference->benign;
     bool matches = benign != NULL && benign->evidence.window_rows == c->window_rows;
     if (benign != NULL && !matches) {
-        log_line(LOG_WARNING,
-                 "the reference is calibrated for window %zu: no evidence is kept for window %zu",
-                 benign->evidence.window_rows, c->window_rows);
+        log_event(LOG_WARNING, "policy",
+                  "the reference is calibrated for window %zu: no evidence is kept for window %zu",
+                  benign->evidence.window_rows, c->window_rows);
     }
     if (c->mode == WIRE_OFF) {
-        log_line(LOG_WARNING, "mode off: no verdicts are reached, every decision is allow");
+        log_event(LOG_WARNING, "policy",
+                  "mode off: no verdicts are reached, every decision is allow");
     } else if (c->has_threshold) {
-        log_line(LOG_INFO,
-                 "mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
-                 "malicious%s",
-                 modes[c->mode], actions[c->action], c->fill_min, c->threshold,
-                 c->decisions_only ? "; decisions only: scores are bounds" : "");
+        log_event(LOG_INFO, "policy",
+                  "mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
+                  "malicious%s",
+                  modes[c->mode], actions[c->action], c->fill_min, c->threshold,
+                  c->decisions_only ? "; decisions only: scores are bounds" : "");
     } else if (matches) {
-        log_line(LOG_INFO,
-                 "mode %s, action %s: accounts are flagged by their evidence, at most %g of honest "
-                 "ones in %zu queries",
-                 modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
+        log_event(
+            LOG_INFO, "policy",
+            "mode %s, action %s: accounts are flagged by their evidence, at most %g of honest "
+            "ones in %zu queries",
+            modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
     } else {
-        log_line(LOG_WARNING,
-                 "no threshold for window %zu: scores are served, %s; run adder calibrate or give "
-                 "--threshold",
-                 c->window_rows,
-                 d->lists == NULL ? "every decision is allow" : "only who is denied is flagged");
+        log_event(LOG_WARNING, "policy",
+                  "no threshold for window %zu: scores are served, %s; run adder calibrate or give "
+                  "--threshold",
+                  c->window_rows,
+                  d->lists == NULL ? "every decision is allow" : "only who is denied is flagged");
     }
 }
 
@@ -181,20 +209,21 @@ static void announce(const daemon_state *d) {
     const config *c = &d->config;
     const engine_reference *r = &d->reference->statistics;
     engine_facts facts = service_facts(d->service);
-    log_line(LOG_INFO,
-             "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s%s%s%s, window %zu",
-             d->reference->model, r->dim, r->classes, r->rank, c->listen, facts.name,
-             facts.note[0] ? " (" : "", facts.note, facts.note[0] ? ")" : "", c->window_rows);
-    log_line(LOG_INFO,
-             "an account costs %zu bytes, and %zu for each class it has asked about in its memory",
-             facts.bytes_per_slot, facts.bytes_per_block);
+    log_event(LOG_INFO, "serving",
+              "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s%s%s%s, window %zu",
+              d->reference->model, r->dim, r->classes, r->rank, c->listen, facts.name,
+              facts.note[0] ? " (" : "", facts.note, facts.note[0] ? ")" : "", c->window_rows);
+    log_event(LOG_INFO, "account_bytes",
+              "an account costs %zu bytes, and %zu for each class it has asked about in its memory",
+              facts.bytes_per_slot, facts.bytes_per_block);
     if (c->tf32 && facts.tf32_error > 0.0) {
-        log_line(LOG_WARNING, "tf32: projections of random rows are off by up to %.2g",
-                 facts.tf32_error);
+        log_event(LOG_WARNING, "tf32", "tf32: projections of random rows are off by up to %.2g",
+                  facts.tf32_error);
     }
     if (service_rows_max(d->service) < c->rows_max) {
-        log_line(LOG_WARNING, "requests are limited to %zu rows, as many as accounts",
-                 service_rows_max(d->service));
+        log_event(LOG_WARNING, "rows_limited",
+                  "requests are limited to %zu rows, as many as accounts",
+                  service_rows_max(d->service));
     }
     announce_policy(d);
 }
@@ -225,7 +254,7 @@ static bool open_all(daemon_state *d, char *error) {
         snprintf(error, ERROR_BYTES, "libsodium could not start");
         return false;
     }
-    if (!open_admin(d, error) ||
+    if (!open_names(&d->config, error) || !open_admin(d, error) ||
         !reference_load(&d->reference, d->config.reference, error, ERROR_BYTES)) {
         return false;
     }
@@ -240,6 +269,13 @@ static bool open_all(daemon_state *d, char *error) {
            open_keeper(d, error) && open_server(d, error);
 }
 
+static bool open_log(const config *c) {
+    return log_open(&(log_options){.format = c->log_format,
+                                   .level = c->log_level,
+                                   .file = STDERR_FILENO,
+                                   .audit_per_s = c->audit_per_s});
+}
+
 static void close_all(daemon_state *d) {
     admin_close(d->admin); /* it asks the others */
     server_close(d->server);
@@ -248,6 +284,7 @@ static void close_all(daemon_state *d) {
     lists_close(d->lists);
     reference_close(d->reference);
     metrics_close(d->metrics);
+    log_close();
 }
 
 int main(int argc, char **argv) {
@@ -255,8 +292,12 @@ int main(int argc, char **argv) {
     char error[ERROR_BYTES];
     catch_signals();
     config_parse(&d.config, argc, argv);
+    if (!open_log(&d.config)) {
+        log_event(LOG_ERROR, "failed", "no thread to be had for the log");
+        return EXIT_FAILURE;
+    }
     if (!open_all(&d, error)) {
-        log_line(LOG_ERROR, "%s", error);
+        log_event(LOG_ERROR, "failed", "%s", error);
         close_all(&d);
         return EXIT_FAILURE;
     }
@@ -264,7 +305,7 @@ int main(int argc, char **argv) {
     atomic_store(&d.stage, SERVING);
     while (sem_wait(&leave) != 0) {
     }
-    log_line(LOG_INFO, "ending: answering what was accepted");
+    log_event(LOG_INFO, "draining", "ending: answering what was accepted");
     atomic_store(&d.stage, DRAINING);
     service_end(d.service);
     server_drain(d.server);

@@ -58,6 +58,11 @@ enum {
     KEY_ADMIN_TOKEN,
     KEY_SNAPSHOT,
     KEY_SNAPSHOT_EVERY,
+    KEY_LOG_FORMAT,
+    KEY_LOG_LEVEL,
+    KEY_LOG_NAMES,
+    KEY_LOG_KEY,
+    KEY_AUDIT_RATE,
 };
 
 static const struct argp_option options[] = {
@@ -113,6 +118,16 @@ static const struct argp_option options[] = {
      "health and metrics over HTTP (off); without a host at 127.0.0.1, IPv6 in brackets", 6},
     {"admin-token-file", KEY_ADMIN_TOKEN, "FILE", 0,
      "a line that must come with requests for metrics, as a bearer token", 6},
+    {"log-format", KEY_LOG_FORMAT, "FORMAT", 0, "of lines on stderr: json (default) or text", 7},
+    {"log-level", KEY_LOG_LEVEL, "LEVEL", 0,
+     "the least that is told: debug, info (default), warning or error", 7},
+    {"audit-rate", KEY_AUDIT_RATE, "N", 0,
+     "changes of verdicts told a second in the long run, and ten times as many at once (100)", 7},
+    {"log-account-names", KEY_LOG_NAMES, "HOW", 0,
+     "names of accounts and groups in the log: plain (default) or hashed, as adder hash-name does",
+     7},
+    {"log-key-file", KEY_LOG_KEY, "FILE", 0,
+     "32 bytes that key the hash of names (random at each start)", 7},
     {0},
 };
 
@@ -148,6 +163,38 @@ static error_t parse_admin(int key, char *value, struct argp_state *state) {
         break;
     case KEY_ADMIN_TOKEN:
         c->admin_token_file = value;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* What is told on stderr. */
+static error_t parse_log(int key, char *value, struct argp_state *state) {
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
+    config *c = state->input;
+    switch (key) {
+    case KEY_LOG_FORMAT:
+        c->log_format =
+            parse_choice(state, "log-format", value, "json", "text") ? LOG_TEXT : LOG_JSON;
+        break;
+    case KEY_LOG_LEVEL:
+        for (c->log_level = LOG_DEBUG; strcmp(value, levels[c->log_level]) != 0; c->log_level++) {
+            if (c->log_level == LOG_ERROR) {
+                argp_error(state, "--log-level: expected debug, info, warning or error, came '%s'",
+                           value);
+            }
+        }
+        break;
+    case KEY_LOG_NAMES:
+        c->log_hashed = parse_choice(state, "log-account-names", value, "plain", "hashed");
+        break;
+    case KEY_LOG_KEY:
+        c->log_key_file = value;
+        break;
+    case KEY_AUDIT_RATE:
+        c->audit_per_s = arguments_count(state, "audit-rate", value, 1, LOG_AUDIT_RATE_MAX);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -200,7 +247,7 @@ static error_t parse_policy(int key, char *value, struct argp_state *state) {
         c->deny_groups = value;
         break;
     default:
-        if (parse_admin(key, value, state) == 0) {
+        if (parse_admin(key, value, state) == 0 || parse_log(key, value, state) == 0) {
             return 0;
         }
         return parse_snapshot(key, value, state);
@@ -281,6 +328,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         if (c->admin_token_file != NULL && c->admin == NULL) {
             argp_error(state, "--admin-token-file: expected --admin, whose token it is");
         }
+        if (c->log_key_file != NULL && !c->log_hashed) {
+            argp_error(state, "--log-key-file: expected --log-account-names hashed");
+        }
         break;
     default:
         return parse_policy(key, value, state);
@@ -307,7 +357,10 @@ void config_parse(config *c, int argc, char **argv) {
                   .rows_max = SERVICE_ROWS_DEFAULT,
                   .queue_rows_max = QUEUE_ROWS_DEFAULT,
                   .contexts = CONTEXTS_DEFAULT,
-                  .connections_max = CONNECTIONS_DEFAULT};
+                  .connections_max = CONNECTIONS_DEFAULT,
+                  .log_format = LOG_JSON,
+                  .log_level = LOG_INFO,
+                  .audit_per_s = LOG_AUDIT_RATE_DEFAULT};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, c);
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "lists.h"
+#include "log.h"
 #include "poison.h"
 #include "reference.h"
 #include "wire.h"
@@ -21,7 +22,12 @@ typedef struct {
     bool tf32;
     const char *engine;
     const char *secret_file;
-    const char *admin; /* [HOST:]PORT */
+    log_format log_format;
+    log_level log_level;
+    size_t audit_per_s;
+    bool log_hashed;          /* accounts' and groups' names in the log */
+    const char *log_key_file; /* of the hash; NULL: a random key */
+    const char *admin;        /* [HOST:]PORT */
     const char *admin_token_file;
     size_t window_rows;
     size_t memory_rank;

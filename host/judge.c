@@ -5,16 +5,20 @@
 
 #include <stdlib.h>
 
+#include "audit.h"
+
 /* Of one observation. */
 typedef struct {
     answer_side side;
     wire_reason reason;
+    uint64_t query; /* of the account's, the one that it ended with; with evidence */
 } ruling;
 
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: no evidence */
-    ruling *ruling;     /* [observations_max] of the batch observed last */
+    audit *audit;
+    ruling *ruling; /* [observations_max] of the batch observed last */
 };
 
 judge *judge_open(const judge_options *options) {
@@ -30,7 +34,11 @@ judge *judge_open(const judge_options *options) {
                                                        .window_rows = options->window_rows,
                                                        .release_after = options->release_after});
     }
-    if (j->ruling == NULL || (options->rules != NULL && j->verdicts == NULL)) {
+    j->audit = audit_open(&(audit_options){.model = options->model,
+                                           .policy = options->policy,
+                                           .by_evidence = options->rules != NULL,
+                                           .slots_max = options->slots_max});
+    if (j->ruling == NULL || j->audit == NULL || (options->rules != NULL && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -39,6 +47,7 @@ judge *judge_open(const judge_options *options) {
 
 void judge_close(judge *j) {
     if (j != NULL) {
+        audit_close(j->audit);
         verdicts_close(j->verdicts);
         free(j->ruling);
         free(j);
@@ -49,11 +58,20 @@ void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
     }
+    audit_begin(j->audit, slot);
+}
+
+void judge_tell_forgotten(const judge *j, uint32_t slot, accounts_name name) {
+    const verdict_record *record = judge_record(j, slot);
+    audit_forgotten(j->audit, slot, name,
+                    record == NULL ? 0.0 : judge_level(j, record, WIRE_NO_REASON),
+                    record == NULL ? 0 : record->queries);
 }
 
 void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
     if (j->verdicts != NULL) {
         verdicts_restore(j->verdicts, slot, record);
+        audit_restore(j->audit, slot, record->verdict);
     }
 }
 
@@ -70,7 +88,8 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
                          (verdict_scores){result->score, result->memory_score});
     return (ruling){.side = {.evidence = (float)verdicts_level(j->verdicts, record),
                              .verdict = (uint8_t)record->verdict},
-                    .reason = record->reason};
+                    .reason = record->reason,
+                    .query = record->queries};
 }
 
 static ruling rule_by_threshold(const judge *j, const engine_result *result) {
@@ -121,19 +140,42 @@ bool judge_row_repeats(const batch *batch, const request *request, size_t row) {
            group_observation(batch, request, row) == group_observation(batch, request, row - 1);
 }
 
+/* Of an account or a group by itself. */
+static void tell(const judge *j, const batch *batch, uint32_t observation, accounts_name name,
+                 policy_listing listing) {
+    static const policy_belief nobody = {.verdict = WIRE_CLEAN};
+    const ruling *r = &j->ruling[observation];
+    policy_belief own = policy_join((policy_belief){(wire_verdict)r->side.verdict, r->reason},
+                                    listing, nobody, POLICY_UNLISTED);
+    audit_see(j->audit, &(audit_belief){.slot = batch_observed(batch, observation).slot,
+                                        .name = name,
+                                        .verdict = own.verdict,
+                                        .reason = own.reason,
+                                        .query = r->query,
+                                        .evidence = (double)r->side.evidence,
+                                        .score = (double)r->side.score,
+                                        .excess = (double)r->side.excess});
+}
+
 answer_row judge_row(const judge *j, const batch *batch, const request *request, size_t row) {
     static const ruling none = {.side = {.verdict = WIRE_CLEAN}};
     static const wire_text no_name = {"", 0};
-    const wire_request *wire = &request->wire;
     uint32_t own = batch_observation_of(batch, request->first + row);
     uint32_t grouped = group_observation(batch, request, row);
+    const wire_text *name = &request->wire.accounts[row];
+    const wire_text *group_name = grouped == BATCH_NONE ? &no_name : &request->wire.groups[row];
     const ruling *account = &j->ruling[own];
     const ruling *group = grouped == BATCH_NONE ? &none : &j->ruling[grouped];
-    policy_belief belief =
-        policy_join((policy_belief){(wire_verdict)account->side.verdict, account->reason},
-                    listing_of(j, false, &wire->accounts[row]),
-                    (policy_belief){(wire_verdict)group->side.verdict, group->reason},
-                    listing_of(j, true, grouped == BATCH_NONE ? &no_name : &wire->groups[row]));
+    policy_listing listing = listing_of(j, false, name);
+    policy_listing group_listing = listing_of(j, true, group_name);
+    tell(j, batch, own, (accounts_name){name->bytes, name->length, false}, listing);
+    if (grouped != BATCH_NONE) {
+        tell(j, batch, grouped, (accounts_name){group_name->bytes, group_name->length, true},
+             group_listing);
+    }
+    policy_belief belief = policy_join(
+        (policy_belief){(wire_verdict)account->side.verdict, account->reason}, listing,
+        (policy_belief){(wire_verdict)group->side.verdict, group->reason}, group_listing);
     const engine_result *result = batch_observed(batch, own).result;
     return (answer_row){.account = account->side,
                         .group = group->side,

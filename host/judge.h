@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "accounts.h"
 #include "batch.h"
 #include "lists.h"
 #include "policy.h"
@@ -21,6 +22,7 @@
 #include "verdict.h"
 
 typedef struct {
+    const char *model; /* borrowed; for the audit lines */
     policy policy;
     const evidence_rules *rules; /* borrowed; NULL: the policy's threshold decides, if it has one */
     const lists *lists;          /* borrowed; NULL: none */
@@ -37,11 +39,14 @@ void judge_close(judge *judge);                  /* NULL is allowed */
 void judge_observe(judge *judge, const batch *batch);
 /* In its place where the engine failed: only who was new to his slot is new there still. */
 void judge_skip(judge *judge, const batch *batch);
-/* Of a row of the batch observed last. */
+/* Of a row of the batch observed last, in the order of the rows; a change of what is believed of
+ * its account or group is told in the log. */
 answer_row judge_row(const judge *judge, const batch *batch, const request *request, size_t row);
 /* Which is the same as of the row before. */
 bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
+/* Tells in the log that an operator has this account forgotten, before it is. */
+void judge_tell_forgotten(const judge *judge, uint32_t slot, accounts_name name);
 /* What was believed in another run; nothing where there is no evidence. */
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
 

@@ -60,6 +60,7 @@ static void forget(planner *p, request *r) {
     uint32_t slot = accounts_remove(o->accounts, name);
     r->known = slot != ACCOUNTS_NONE;
     if (r->known) {
+        judge_tell_forgotten(o->judge, slot, name);
         engine_forget(o->engine, slot);
         judge_forget(o->judge, slot);
     }

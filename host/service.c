@@ -113,7 +113,8 @@ static bool open_parts(service *s) {
         }
     }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
-    s->judge = judge_open(&(judge_options){.policy = o->policy,
+    s->judge = judge_open(&(judge_options){.model = o->reference->model,
+                                           .policy = o->policy,
                                            .rules = s->rules,
                                            .lists = o->lists,
                                            .slots_max = o->accounts_max,
@@ -390,7 +391,7 @@ static void watch_engine(service *s) {
     s->in_flight_max = facts.in_flight_max;
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
-        log_line(LOG_WARNING, "%s", facts.note);
+        log_event(LOG_WARNING, "degraded", "%s", facts.note);
     }
 }
 

@@ -454,15 +454,11 @@ Test(verdicts, an_explanation_adds_up_to_the_score_and_the_excess_of_the_reply) 
 Test(verdicts, the_log_says_what_decides) {
     stage s;
     stage_open(&s, DAEMON_NO_FLAGS);
-    char *log = daemon_log(&s.d);
-    cr_assert(strstr(log, "mode enforce, action poison: accounts are flagged by their evidence, at "
-                          "most 0.001 of honest ones in 2000 queries"),
-              "%s", log);
-    free(log);
+    daemon_await_log(&s.d,
+                     "mode enforce, action poison: accounts are flagged by their evidence, at "
+                     "most 0.001 of honest ones in 2000 queries");
     daemon_stop(&s.d);
     daemon_start(&s.d, DAEMON_FLAGS("--window", "8"));
-    log = daemon_log(&s.d);
-    cr_assert(strstr(log, "calibrated for window 16: no evidence is kept for window 8"), "%s", log);
-    free(log);
+    daemon_await_log(&s.d, "calibrated for window 16: no evidence is kept for window 8");
     stage_close(&s);
 }

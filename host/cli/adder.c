@@ -25,6 +25,7 @@ static char ping_title[] = "adder ping";
 static char info_title[] = "adder info";
 static char explain_title[] = "adder explain";
 static char forget_title[] = "adder forget";
+static char hash_name_title[] = "adder hash-name";
 static char snapshot_title[] = "adder snapshot";
 
 static const command commands[] = {
@@ -37,6 +38,7 @@ static const command commands[] = {
     {"info", info_title, cli_info, "print what the daemon serves and its limits"},
     {"explain", explain_title, cli_explain, "print why an account or a group has its verdict"},
     {"forget", forget_title, cli_forget, "drop an account's window, memory and evidence"},
+    {"hash-name", hash_name_title, cli_hash_name, "print what an account is called in a log"},
     {"snapshot", snapshot_title, cli_snapshot, "check a daemon's snapshot and print what is in it"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
