@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -17,9 +18,11 @@
 #include "keeper.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "reference.h"
 #include "server.h"
 #include "service.h"
+#include "watchdog.h"
 
 enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
@@ -36,6 +39,7 @@ typedef struct {
     service *service;
     keeper *keeper; /* NULL: nothing is kept */
     server *server;
+    watchdog *watchdog; /* NULL: no service manager asks */
 } daemon_state;
 
 static bool open_service(daemon_state *d, char *error) {
@@ -228,6 +232,33 @@ static void announce(const daemon_state *d) {
     announce_policy(d);
 }
 
+/* ---- on the watchdog's thread ---- */
+
+static watchdog_pulse pulse_of(void *host) {
+    const daemon_state *d = host;
+    metrics_now now = {0};
+    service_look(d->service, &now);
+    return (watchdog_pulse){.steps = now.queue_takes, .busy = now.queue_busy};
+}
+
+/* ---- */
+
+static void tell_manager_ready(daemon_state *d) {
+    uint64_t interval_us = notify_watchdog_us();
+    int told = notify_ready();
+    if (told < 0) {
+        log_event(LOG_WARNING, "manager", "the service manager could not be told: %s",
+                  strerror(-told));
+    }
+    if (told > 0 && interval_us > 0) {
+        d->watchdog = watchdog_open(&(watchdog_options){
+            .interval_us = interval_us, .host = d, .look = pulse_of, .tell = notify_alive});
+        if (d->watchdog == NULL) {
+            log_event(LOG_WARNING, "manager", "no thread to be had for the watchdog");
+        }
+    }
+}
+
 /* OpenBLAS starts its threads before main, with every signal open, so blocking and sigwait cannot
  * keep a signal from them: a handler can. It may run on any thread; sem_post is allowed in it, and
  * what it posts must be global. */
@@ -303,10 +334,13 @@ int main(int argc, char **argv) {
     }
     announce(&d);
     atomic_store(&d.stage, SERVING);
+    tell_manager_ready(&d);
     while (sem_wait(&leave) != 0) {
     }
     log_event(LOG_INFO, "draining", "ending: answering what was accepted");
     atomic_store(&d.stage, DRAINING);
+    watchdog_close(d.watchdog); /* from here on it has a limit of its own */
+    notify_stopping();
     service_end(d.service);
     server_drain(d.server);
     keeper_finish(d.keeper);

@@ -40,6 +40,8 @@ typedef struct {
     uint64_t evictions;
     size_t account_bytes, block_bytes;
     size_t queue_requests, queue_rows;
+    uint64_t queue_takes; /* for the watchdog, as queue_busy: see queue_pulse */
+    bool queue_busy;
     size_t in_flight;
     size_t connections_refused;
     bool degraded;

@@ -286,6 +286,7 @@ void service_look(const service *s, metrics_now *now) {
     now->account_bytes = s->facts.bytes_per_slot;
     now->block_bytes = s->facts.bytes_per_block;
     queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
+    queue_pulse(s->queue, &now->queue_takes, &now->queue_busy);
 }
 
 /* ---- on NNG's threads ---- */

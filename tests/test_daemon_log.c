@@ -206,13 +206,19 @@ Test(daemon_log, tells_of_a_release_and_of_what_is_forgotten, .timeout = 120) {
     cr_assert_eq(adder_forget(s.d.client, "mallory", &known, NULL), ADDER_OK);
     cr_assert(known);
     cr_assert_eq(adder_forget(s.d.client, "mallory", &known, NULL), ADDER_OK);
-    adder_reply_free(send_until(&s, &mallory, 0, ADDER_FLAGGED));
-    json_t *lines = await_lines(&s, "verdict", 4);
+    for (int i = 0; i < 2; i++) {
+        adder_reply_free(send_until(&s, &mallory, 0, ADDER_FLAGGED));
+        cr_assert_eq(adder_forget(s.d.client, "mallory", &known, NULL), ADDER_OK);
+    }
+    json_t *lines = await_lines(&s, "verdict", 7);
     expect_change(lines, 1, (change){"flagged", "clean", "released"});
     expect_change(lines, 2, (change){"clean", "forgotten", "forget"});
     cr_assert_eq(number(json_array_get(lines, 2), "query"), (double)why->queries);
     cr_assert(number(json_array_get(lines, 1), "evidence") <= 1.0);
-    expect_text(json_array_get(lines, 3), "to", "flagged");
+    for (size_t i = 3; i < 7; i += 2) { /* as often as it comes back */
+        expect_text(json_array_get(lines, i), "to", "flagged");
+        expect_change(lines, i + 1, (change){"flagged", "forgotten", "forget"});
+    }
     json_decref(lines);
     adder_explanation_free(why);
     stage_close(&s);

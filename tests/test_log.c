@@ -2,6 +2,7 @@
  * test_log.c - lines of the log: always whole, whatever is in them, and never in the way of who
  * logs.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -326,6 +327,27 @@ Test(log, that_nobody_reads_does_not_keep_the_daemon_from_ending, .timeout = 30)
     log_close();
     double took = now_s() - since;
     cr_assert(took < LOG_CLOSE_MS * 1e-3 + 1.0, "%g s", took);
+}
+
+Test(log, counts_what_a_full_disk_has_lost, .timeout = 30) {
+    enum { LINES = 3000 };
+    reader r;
+    reader_open(&r);
+    reader_start(&r);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    cr_assert_geq(full, 0);
+    cr_assert(log_open(&(log_options){.level = LOG_INFO, .file = full, .audit_per_s = 1}));
+    for (int i = 0; i < LINES; i++) {
+        log_event(LOG_INFO, "noise", "%d", i);
+    }
+    cr_assert_geq(dup2(r.end[1], full), 0);
+    log_close();
+    close(full);
+    reader_finish(&r);
+    tally t = count_lines(r.text, "noise", "dropped");
+    cr_assert_eq(t.lines + t.reported, LINES, "%zu written, %zu dropped", t.lines,
+                 (size_t)t.reported);
+    free(r.text);
 }
 
 Test(log, whose_reader_is_gone_goes_on, .timeout = 30) {
