@@ -11,24 +11,31 @@
 enum { FIELDS_MAX = 12 };
 
 struct audit {
-    audit_options options;
+    const char *model;
+    policy policy;
+    bool by_evidence;
     uint8_t *told; /* [slots_max] the verdict that was seen last */
 };
 
 static const char *const verdict_word[] = {"clean", "flagged", "undecided"};
 
-audit *audit_open(const audit_options *options) {
+audit *audit_open(const char *model, size_t slots_max) {
     audit *a = calloc(1, sizeof *a);
     if (a == NULL) {
         return NULL;
     }
-    a->options = *options;
-    a->told = calloc(options->slots_max, sizeof *a->told);
+    a->model = model;
+    a->told = calloc(slots_max, sizeof *a->told);
     if (a->told == NULL) {
         audit_close(a);
         return NULL;
     }
     return a;
+}
+
+void audit_revise(audit *a, const policy *policy, bool by_evidence) {
+    a->policy = *policy;
+    a->by_evidence = by_evidence;
 }
 
 void audit_close(audit *a) {
@@ -62,7 +69,7 @@ static void add_number(fields *f, const char *key, double number) {
 }
 
 static void add_head(const audit *a, fields *f, accounts_name name) {
-    add_text(f, "model", a->options.model);
+    add_text(f, "model", a->model);
     f->field[f->count++] = (log_field){.key = name.is_group ? "group" : "account",
                                        .kind = LOG_FIELD_NAME,
                                        .text = name.bytes,
@@ -70,20 +77,20 @@ static void add_head(const audit *a, fields *f, accounts_name name) {
 }
 
 static void add_evidence(const audit *a, fields *f, double evidence, uint64_t query) {
-    if (a->options.by_evidence) {
+    if (a->by_evidence) {
         add_number(f, "evidence", evidence);
         add_number(f, "limit", 1.0);
         f->field[f->count++] = (log_field){.key = "query", .kind = LOG_FIELD_COUNT, .count = query};
-    } else if (a->options.policy.has_threshold) {
-        add_number(f, "limit", a->options.policy.threshold);
+    } else if (a->policy.has_threshold) {
+        add_number(f, "limit", a->policy.threshold);
     }
 }
 
 static void add_policy(const audit *a, fields *f) {
     static const char *const modes[] = {"enforce", "shadow", "off"};
     static const char *const actions[] = {"poison", "label_only", "flag"};
-    add_text(f, "mode", modes[a->options.policy.mode]);
-    add_text(f, "action", actions[a->options.policy.action]);
+    add_text(f, "mode", modes[a->policy.mode]);
+    add_text(f, "action", actions[a->policy.action]);
 }
 
 /* Why, as a word and as a sentence. */
@@ -109,7 +116,10 @@ static why why_not(const audit *a, wire_reason reason) {
     if (reason == WIRE_ALLOWED) {
         return (why){"allowed", "no longer flagged: the allow-list has it"};
     }
-    return a->options.by_evidence
+    if (a->policy.mode == WIRE_OFF) {
+        return (why){"off", "no longer flagged: no verdicts are reached any more"};
+    }
+    return a->by_evidence
                ? (why){"released", "no longer flagged: its queries were clean for long enough"}
                : (why){"windows", "no longer flagged: its window is not above the limit"};
 }

@@ -18,16 +18,12 @@
 #include "accounts.h"
 #include "policy.h"
 
-typedef struct {
-    const char *model; /* borrowed */
-    policy policy;
-    bool by_evidence; /* else by the policy's threshold */
-    size_t slots_max;
-} audit_options;
-
 typedef struct audit audit;
-audit *audit_open(const audit_options *options); /* NULL: no memory */
-void audit_close(audit *audit);                  /* NULL is allowed */
+audit *audit_open(const char *model, size_t slots_max); /* the name is borrowed; NULL: no memory */
+void audit_close(audit *audit);                         /* NULL is allowed */
+/* What decides from now on: evidence, or else the policy's threshold, which is copied. Before
+ * anything is seen. */
+void audit_revise(audit *audit, const policy *policy, bool by_evidence);
 
 /* After an observation, lists taken into account; its group's flag is not. */
 typedef struct {

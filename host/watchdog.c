@@ -17,18 +17,24 @@ struct watchdog {
     pthread_cond_t woken;
     bool leaving;
     /* Of its thread. */
-    watchdog_pulse last;
+    watchdog_pulse last[WATCHDOG_PARTS_MAX];
+    size_t parts;
     bool stuck;
 };
 
 static void look(watchdog *w) {
-    watchdog_pulse pulse = w->options.look(w->options.host);
-    bool stuck = pulse.busy && pulse.steps == w->last.steps;
+    watchdog_pulse pulse[WATCHDOG_PARTS_MAX];
+    size_t parts = w->options.look(w->options.host, pulse);
+    bool stuck = false;
+    for (size_t i = 0; i < parts; i++) { /* one that is new has moved */
+        stuck = stuck || (i < w->parts && pulse[i].busy && pulse[i].steps == w->last[i].steps);
+        w->last[i] = pulse[i];
+    }
+    w->parts = parts;
     if (stuck && !w->stuck) {
         log_event(LOG_WARNING, "stuck",
                   "requests wait and nothing has moved for half of the watchdog's interval");
     }
-    w->last = pulse;
     w->stuck = stuck;
     if (!stuck) {
         w->options.tell();
@@ -67,7 +73,6 @@ watchdog *watchdog_open(const watchdog_options *options) {
         return NULL;
     }
     w->options = *options;
-    w->last.steps = UINT64_MAX;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&w->woken, &monotonic);
