@@ -23,12 +23,14 @@ struct log_ring {
     log_ring_report report;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t woken;
+    pthread_cond_t woken; /* the writer */
+    pthread_cond_t ended; /* who closes */
     /* Under the lock. */
     size_t first, used; /* bytes of the ring; a line is its length in two bytes, then itself */
     uint64_t dropped;   /* lines, not reported yet */
     bool nudged;
     bool leaving;
+    bool gone;                /* the writer */
     struct timespec deadline; /* once leaving */
     /* Of the writer. */
     struct timespec reported;
@@ -175,6 +177,8 @@ static void *run(void *argument) {
     pthread_mutex_lock(&r->lock);
     while (write_some(r)) {
     }
+    r->gone = true;
+    pthread_cond_signal(&r->ended);
     pthread_mutex_unlock(&r->lock);
     return NULL;
 }
@@ -190,6 +194,7 @@ log_ring *log_ring_open(int file, log_ring_report report) {
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&r->woken, &monotonic);
+    pthread_cond_init(&r->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&r->lock, NULL);
     return pthread_create(&r->thread, NULL, run, r) == 0 ? r : NULL;
@@ -205,9 +210,14 @@ void log_ring_close(log_ring *r) {
     r->leaving = true;
     r->deadline = limit;
     pthread_cond_signal(&r->woken);
-    pthread_mutex_unlock(&r->lock);
     /* It polls once more after the deadline; only a write that hangs although its file polled as
      * writable keeps it longer, and such a writer is left behind. */
     limit.tv_sec += 1;
-    pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &limit);
+    while (!r->gone && pthread_cond_timedwait(&r->ended, &r->lock, &limit) != ETIMEDOUT) {
+    }
+    bool gone = r->gone;
+    pthread_mutex_unlock(&r->lock);
+    if (gone) {
+        pthread_join(r->thread, NULL);
+    }
 }
