@@ -53,6 +53,14 @@ void audit_restore(audit *a, uint32_t slot, wire_verdict verdict) {
     a->told[slot] = (uint8_t)verdict;
 }
 
+wire_verdict audit_told(const audit *a, uint32_t slot) {
+    return (wire_verdict)a->told[slot];
+}
+
+size_t audit_bytes_each(void) {
+    return sizeof(uint8_t);
+}
+
 /* ---- a line ---- */
 
 typedef struct {
@@ -143,10 +151,11 @@ void audit_see(audit *a, const audit_belief *b) {
     log_audit("verdict", reason.sentence, f.field, f.count);
 }
 
-void audit_forgotten(audit *a, uint32_t slot, accounts_name name, double evidence, uint64_t query) {
+void audit_forgotten(audit *a, wire_verdict from, accounts_name name, double evidence,
+                     uint64_t query) {
     fields f = {.count = 0};
     add_head(a, &f, name);
-    add_text(&f, "from", verdict_word[a->told[slot]]);
+    add_text(&f, "from", verdict_word[from]);
     add_text(&f, "to", "forgotten");
     add_text(&f, "reason", "forget");
     add_evidence(a, &f, evidence, query);

@@ -39,11 +39,14 @@ void audit_see(audit *audit, const audit_belief *belief);
 
 /* An operator has had the slot's account forgotten. evidence and query: as of then, with evidence.
  */
-void audit_forgotten(audit *audit, uint32_t slot, accounts_name name, double evidence,
+void audit_forgotten(audit *audit, wire_verdict from, accounts_name name, double evidence,
                      uint64_t query);
+wire_verdict audit_told(const audit *audit, uint32_t slot); /* seen last */
 /* The slot is a new account's. */
 void audit_begin(audit *audit, uint32_t slot);
 /* The slot's account is known from another run. */
 void audit_restore(audit *audit, uint32_t slot, wire_verdict verdict);
+
+size_t audit_bytes_each(void); /* of a slot */
 
 #endif

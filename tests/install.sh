@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$PWD/build/installed
 rm -rf "$root"
+mkdir -p build
 DESTDIR=$root docker/install.sh /usr >build/install.log 2>&1 || { cat build/install.log; exit 1; }
 bin=$root/usr/bin
 run=$(mktemp -d)
