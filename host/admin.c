@@ -353,10 +353,12 @@ bool admin_open(admin **out, const admin_options *options, char *error, size_t e
         free(a);
         return false;
     }
-    log_line(LOG_INFO, "admin port at http://%s%s", at.text, a->has_token ? ", with a token" : "");
+    log_event(LOG_INFO, "admin", "admin port at http://%s%s", at.text,
+              a->has_token ? ", with a token" : "");
     if (!at.loopback && !a->has_token) {
-        log_line(LOG_WARNING, "the admin port can be reached from other machines, and asks for no "
-                              "token; give --admin-token-file");
+        log_event(LOG_WARNING, "admin_open",
+                  "the admin port can be reached from other machines, and asks for no "
+                  "token; give --admin-token-file");
     }
     *out = a;
     return true;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "audit.h"
 #include "pages.h"
 
 /* A record of so much of the evidence that flags is worth more than one of less. */
@@ -15,6 +16,7 @@ static const double level_suspect = 0.25;
 typedef struct {
     answer_side side;
     wire_reason reason;
+    uint64_t query; /* of the account's, the one that it ended with; with evidence */
 } ruling;
 
 /* Of an account, while no evidence decides: what it scored last. */
@@ -29,6 +31,7 @@ typedef struct {
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: there never were rules for evidence */
+    audit *audit;
     records *records;
     accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
     trace *trace;      /* [slots_max], whose pages are not touched where evidence decides */
@@ -59,16 +62,19 @@ judge *judge_open(const judge_options *options) {
     if (by_evidence(j)) {
         j->verdicts = open_verdicts(j, &options->terms);
     }
+    j->audit = audit_open(options->model, options->slots_max);
     if (j->ruling == NULL || j->key == NULL || j->trace == NULL || j->records == NULL ||
-        (by_evidence(j) && j->verdicts == NULL)) {
+        j->audit == NULL || (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
+    audit_revise(j->audit, &options->terms.policy, by_evidence(j));
     return j;
 }
 
 void judge_close(judge *j) {
     if (j != NULL) {
+        audit_close(j->audit);
         verdicts_close(j->verdicts);
         records_close(j->records);
         free(j->key);
@@ -90,6 +96,7 @@ void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
         verdicts_revise(j->verdicts, terms->rules, terms->release_after);
     }
     j->options.terms = *terms;
+    audit_revise(j->audit, &terms->policy, by_evidence(j));
 }
 
 void judge_forget(judge *j, uint32_t slot) {
@@ -99,6 +106,27 @@ void judge_forget(judge *j, uint32_t slot) {
     if (j->trace[slot].queries > 0) {
         j->trace[slot] = (trace){0};
     }
+    audit_begin(j->audit, slot);
+}
+
+void judge_tell_forgotten(const judge *j, uint32_t slot, const accounts_key *key,
+                          accounts_name name) {
+    const verdict_belief *belief = records_find(j->records, key);
+    verdict_record resumed;
+    const verdict_record *record = NULL;
+    if (slot != ACCOUNTS_NONE) {
+        record = judge_record(j, slot);
+    } else if (belief != NULL) {
+        resumed = verdict_resumed(belief);
+        record = by_evidence(j) ? &resumed : NULL;
+    } else {
+        return; /* nobody knows it */
+    }
+    audit_forgotten(j->audit,
+                    slot != ACCOUNTS_NONE ? audit_told(j->audit, slot)
+                                          : (wire_verdict)belief->verdict,
+                    name, record == NULL ? 0.0 : judge_level(j, record, WIRE_NO_REASON),
+                    record == NULL ? 0 : record->queries);
 }
 
 bool judge_forget_absent(judge *j, const accounts_key *key) {
@@ -137,6 +165,7 @@ static void come(judge *j, uint32_t slot) {
     if (belief != NULL) {
         verdict_record record = verdict_resumed(belief);
         verdicts_restore(j->verdicts, slot, &record);
+        audit_restore(j->audit, slot, record.verdict);
         records_drop(j->records, &j->key[slot]);
         tell_flagged(j, slot, record.verdict);
     }
@@ -154,6 +183,7 @@ static void hand_over(judge *j, const batch *batch) {
             j->trace[arrival->slot] = (trace){0};
         }
         j->key[arrival->slot] = arrival->key;
+        audit_begin(j->audit, arrival->slot);
         if (j->verdicts != NULL) {
             come(j, arrival->slot);
         }
@@ -164,6 +194,7 @@ void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
     j->key[slot] = accounts_key_at(j->options.accounts, slot);
     if (j->verdicts != NULL) {
         verdicts_restore(j->verdicts, slot, record);
+        audit_restore(j->audit, slot, record->verdict);
         tell_flagged(j, slot, record->verdict);
     }
 }
@@ -190,7 +221,8 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
                          (verdict_scores){result->score, result->memory_score});
     return (ruling){.side = {.evidence = (float)verdicts_level(j->verdicts, record),
                              .verdict = (uint8_t)record->verdict},
-                    .reason = record->reason};
+                    .reason = record->reason,
+                    .query = record->queries};
 }
 
 static ruling rule_by_threshold(judge *j, const batch_observation *o) {
@@ -241,19 +273,42 @@ bool judge_row_repeats(const batch *batch, const request *request, size_t row) {
            group_observation(batch, request, row) == group_observation(batch, request, row - 1);
 }
 
+/* Of an account or a group by itself. */
+static void tell(const judge *j, const batch *batch, uint32_t observation, accounts_name name,
+                 policy_listing listing) {
+    static const policy_belief nobody = {.verdict = WIRE_CLEAN};
+    const ruling *r = &j->ruling[observation];
+    policy_belief own = policy_join((policy_belief){(wire_verdict)r->side.verdict, r->reason},
+                                    listing, nobody, POLICY_UNLISTED);
+    audit_see(j->audit, &(audit_belief){.slot = batch_observed(batch, observation).slot,
+                                        .name = name,
+                                        .verdict = own.verdict,
+                                        .reason = own.reason,
+                                        .query = r->query,
+                                        .evidence = (double)r->side.evidence,
+                                        .score = (double)r->side.score,
+                                        .excess = (double)r->side.excess});
+}
+
 answer_row judge_row(const judge *j, const batch *batch, const request *request, size_t row) {
     static const ruling none = {.side = {.verdict = WIRE_CLEAN}};
     static const wire_text no_name = {"", 0};
-    const wire_request *wire = &request->wire;
     uint32_t own = batch_observation_of(batch, request->first + row);
     uint32_t grouped = group_observation(batch, request, row);
+    const wire_text *name = &request->wire.accounts[row];
+    const wire_text *group_name = grouped == BATCH_NONE ? &no_name : &request->wire.groups[row];
     const ruling *account = &j->ruling[own];
     const ruling *group = grouped == BATCH_NONE ? &none : &j->ruling[grouped];
-    policy_belief belief =
-        policy_join((policy_belief){(wire_verdict)account->side.verdict, account->reason},
-                    listing_of(j, false, &wire->accounts[row]),
-                    (policy_belief){(wire_verdict)group->side.verdict, group->reason},
-                    listing_of(j, true, grouped == BATCH_NONE ? &no_name : &wire->groups[row]));
+    policy_listing listing = listing_of(j, false, name);
+    policy_listing group_listing = listing_of(j, true, group_name);
+    tell(j, batch, own, (accounts_name){name->bytes, name->length, false}, listing);
+    if (grouped != BATCH_NONE) {
+        tell(j, batch, grouped, (accounts_name){group_name->bytes, group_name->length, true},
+             group_listing);
+    }
+    policy_belief belief = policy_join(
+        (policy_belief){(wire_verdict)account->side.verdict, account->reason}, listing,
+        (policy_belief){(wire_verdict)group->side.verdict, group->reason}, group_listing);
     const engine_result *result = batch_observed(batch, own).result;
     return (answer_row){.account = account->side,
                         .group = group->side,
@@ -290,7 +345,7 @@ void judge_populate(judge *j) {
 }
 
 size_t judge_bytes_per_slot(void) {
-    return sizeof(accounts_key);
+    return sizeof(accounts_key) + audit_bytes_each();
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {

@@ -36,6 +36,7 @@ typedef struct {
 } judge_terms;
 
 typedef struct {
+    const char *model; /* borrowed; for the audit lines */
     judge_terms terms;
     accounts *accounts; /* borrowed; is told who is flagged */
     size_t slots_max;
@@ -56,11 +57,16 @@ void judge_revise(judge *judge, const judge_terms *terms, verdicts *room);
 void judge_observe(judge *judge, const batch *batch);
 /* In its place where the engine failed: only the arrivals have come. */
 void judge_skip(judge *judge, const batch *batch);
-/* Of a row of the batch observed last. */
+/* Of a row of the batch observed last, in the order of the rows; a change of what is believed of
+ * its account or group is told in the log. */
 answer_row judge_row(const judge *judge, const batch *batch, const request *request, size_t row);
 /* Which is the same as of the row before. */
 bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
+/* Tells in the log that an operator has this account forgotten, before it is; slot: ACCOUNTS_NONE
+ * where it has none. */
+void judge_tell_forgotten(const judge *judge, uint32_t slot, const accounts_key *key,
+                          accounts_name name);
 /* Of an account that has no slot; false: there was no record of it. */
 bool judge_forget_absent(judge *judge, const accounts_key *key);
 /* Of all such. */

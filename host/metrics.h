@@ -44,6 +44,8 @@ typedef struct {
     size_t account_bytes, block_bytes;
     size_t bytes_held; /* of accounts and records */
     size_t queue_requests, queue_rows;
+    uint64_t queue_takes; /* for the watchdog, as queue_busy: see queue_pulse */
+    bool queue_busy;
     bool degraded;
 } metrics_model_now;
 

@@ -57,6 +57,7 @@ static void forget(planner *p, request *r) {
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
     accounts_key key = accounts_key_of(o->accounts, name);
     uint32_t slot = accounts_remove(o->accounts, name);
+    judge_tell_forgotten(o->judge, slot, &key, name);
     r->known = judge_forget_absent(o->judge, &key);
     if (slot != ACCOUNTS_NONE) {
         r->known = true;

@@ -57,6 +57,7 @@ void service_look(service *s, metrics_model_now *now) {
                                .bytes_held = atomic_load(&s->bytes_held),
                                .degraded = atomic_load(&s->degraded)};
     queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
+    queue_pulse(s->queue, &now->queue_takes, &now->queue_busy);
 }
 
 void service_tell(service *s, wire_model *model) {
@@ -129,7 +130,7 @@ static void watch_engine(service *s) {
     atomic_store(&s->bytes_held, capacity_held(&facts, s->accounts, s->judge));
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
-        log_line(LOG_WARNING, "%s", facts.note);
+        log_event(LOG_WARNING, "degraded", "%s", facts.note);
     }
 }
 

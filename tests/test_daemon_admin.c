@@ -252,9 +252,7 @@ Test(admin, metrics_want_the_token_and_probes_do_not, .timeout = 60) {
     daemon_stop(&d);
     cr_assert_eq(chmod(path, 0644), 0);
     daemon_start(&d, DAEMON_FLAGS("--admin", "0", "--admin-token-file", path));
-    log = daemon_log(&d);
-    cr_assert(strstr(log, "chmod 600"), "%s", log);
-    free(log);
+    daemon_await_log(&d, "chmod 600");
     daemon_stop(&d);
     daemon_close(&d);
 }

@@ -26,6 +26,7 @@ static char info_title[] = "adder info";
 static char top_title[] = "adder top";
 static char explain_title[] = "adder explain";
 static char forget_title[] = "adder forget";
+static char hash_name_title[] = "adder hash-name";
 static char snapshot_title[] = "adder snapshot";
 
 static const command commands[] = {
@@ -39,6 +40,7 @@ static const command commands[] = {
     {"top", top_title, cli_top, "show what the daemon does, and its riskiest accounts"},
     {"explain", explain_title, cli_explain, "print why an account or a group has its verdict"},
     {"forget", forget_title, cli_forget, "drop an account's window, memory and evidence"},
+    {"hash-name", hash_name_title, cli_hash_name, "print what an account is called in a log"},
     {"snapshot", snapshot_title, cli_snapshot, "check a daemon's snapshot and print what is in it"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
