@@ -16,6 +16,7 @@ typedef struct {
 static const command commands[] = {
     {"engine", bench_engine, "the engine alone, beside sgemm and LAPACK"},
     {"serve", bench_serve, "a daemon over NNG, beside a null echo"},
+    {"flood", bench_flood, "a running daemon, asked about more accounts than it can hold"},
     {"compare", bench_compare, "windows of a file, Adder's side of bench/compare/compare.py"},
 };
 

@@ -19,6 +19,7 @@
 #include "metrics.h"
 #include "models.h"
 #include "server.h"
+#include "transport.h"
 
 enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
@@ -28,6 +29,7 @@ typedef enum { LOADING, SERVING, DRAINING } stage;
 typedef struct {
     config_flags flags;
     config *config;
+    int ipc_mode;
     atomic_int stage; /* past LOADING, front and server are open */
     atomic_size_t reloads, reloads_failed;
     metrics *metrics; /* NULL: no admin port */
@@ -137,9 +139,20 @@ static bool open_models(daemon_state *d, char *error) {
     return opened;
 }
 
+static bool check_transport(daemon_state *d, transport_options *options, char *error) {
+    const config *c = d->config;
+    *options = (transport_options){.listen = c->listen,
+                                   .tls = c->tls,
+                                   .ipc_mode = c->ipc_mode,
+                                   .connections_max = c->connections_max};
+    return transport_check(options, &d->ipc_mode, error, ERROR_BYTES);
+}
+
 static bool open_server(daemon_state *d, char *error) {
     return server_open(&d->server,
                        &(server_options){.url = d->config->listen,
+                                         .tls = d->config->tls,
+                                         .ipc_mode = d->ipc_mode,
                                          .contexts = d->config->contexts,
                                          .message_bytes_max = models_message_bytes_max(d->models),
                                          .connections_max = d->config->connections_max,
@@ -151,6 +164,11 @@ static bool open_server(daemon_state *d, char *error) {
 }
 
 static bool open_all(daemon_state *d, char *error) {
+    transport_options transport;
+    if (!check_transport(d, &transport, error)) {
+        return false;
+    }
+    transport_prepare(&transport);
     return open_admin(d, error) && open_models(d, error) && open_server(d, error);
 }
 
@@ -220,11 +238,28 @@ static void serve(daemon_state *d) {
 
 /* ---- */
 
+static bool check_tls(const config *c, char *error) {
+    nng_tls_config *tls;
+    char text[TLS_ERROR_BYTES];
+    if (!tls_given(&c->tls)) {
+        return true;
+    }
+    if (!tls_open(&tls, NNG_TLS_MODE_SERVER, &c->tls, c->listen, text)) {
+        snprintf(error, ERROR_BYTES, "%s", text);
+        return false;
+    }
+    nng_tls_config_free(tls);
+    return true;
+}
+
 /* As the daemon would at its start, but for what it opens. */
-static bool check(const config *c, char *error) {
+static bool check(daemon_state *d, char *error) {
+    const config *c = d->config;
+    transport_options transport;
     unsigned char secret[POISON_SECRET_BYTES];
     char token[ADMIN_TOKEN_MAX + 1];
-    bool good = read_secret(c, secret, error) && read_token(c, token, error) &&
+    bool good = check_transport(d, &transport, error) && check_tls(c, error) &&
+                read_secret(c, secret, error) && read_token(c, token, error) &&
                 models_check(c, error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     sodium_memzero(token, sizeof token);
@@ -233,7 +268,7 @@ static bool check(const config *c, char *error) {
 
 static bool inspect(daemon_state *d, char *error) {
     if (d->flags.task == CONFIG_CHECK) {
-        if (!check(d->config, error)) {
+        if (!check(d, error)) {
             return false;
         }
         printf("the configuration is good: %zu model%s\n", d->config->models,

@@ -27,6 +27,7 @@
 #include "poison.h"
 #include "reference.h"
 #include "settings.h"
+#include "tls.h"
 #include "wire.h"
 
 /* A count or a number that was not given. */
@@ -47,7 +48,8 @@ typedef struct {
     double threshold;
     bool decisions_only;
     size_t fill_min;
-    size_t accounts_max;
+    size_t accounts_max; /* once complete: without max-bytes a default */
+    size_t bytes_max;    /* 0: no limit */
     wire_mode mode;
     wire_action action;
     size_t release_after;
@@ -62,6 +64,8 @@ typedef struct {
 
 typedef struct {
     const char *listen;
+    tls_files tls;
+    const char *ipc_mode; /* octal */
     const char *engine;
     bool tf32;
     size_t threads;

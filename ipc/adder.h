@@ -84,6 +84,12 @@ typedef struct {
 typedef struct {
     int timeout_ms;         /* for each call; default ADDER_TIMEOUT_MS_DEFAULT */
     size_t reply_bytes_max; /* longer replies are refused; default 256 MiB */
+    /* PEM files, read by adder_open: needed for tls+tcp://, all three, and refused else. */
+    const char *tls_ca_file;     /* who must have signed the daemon's certificate */
+    const char *tls_cert_file;   /* ours, which the daemon wants to see */
+    const char *tls_key_file;    /* ours; not encrypted */
+    const char *tls_server_name; /* what the daemon's certificate is for; default: the URL's host.
+                                  * mbedTLS matches names only, an address as one too */
 } adder_options;
 
 /* One batch of queries, all arrays borrowed during the call. */

@@ -91,6 +91,16 @@ static int send_and_receive(client_exchange *x, nng_ctx context, nng_aio *aio, b
     return error;
 }
 
+/* Connects in the background, and again when it must. */
+static int dial(const adder_client *client, nng_socket socket) {
+    nng_dialer dialer;
+    int error = nng_dialer_create(&dialer, socket, client->url);
+    if (error == 0 && client->tls != NULL) {
+        error = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, client->tls);
+    }
+    return error != 0 ? error : nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+}
+
 static int open_socket(const adder_client *client, nng_socket *socket) {
     int error = nng_req0_open(socket);
     if (error != 0) {
@@ -104,7 +114,7 @@ static int open_socket(const adder_client *client, nng_socket *socket) {
         (error = nng_socket_set_ms(*socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS)) != 0 ||
         (error = nng_socket_set_ms(*socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS)) != 0 ||
         (error = nng_socket_set_ms(*socket, NNG_OPT_REQ_RESENDTIME, resend_ms)) != 0 ||
-        (error = nng_dial(*socket, client->url, NULL, NNG_FLAG_NONBLOCK)) != 0) {
+        (error = dial(client, *socket)) != 0) {
         nng_close(*socket);
     }
     return error;
@@ -239,7 +249,7 @@ adder_status client_ask(adder_client *client, client_exchange *x, adder_error *e
 }
 
 static bool url_known(const char *url) {
-    static const char *const schemes[] = {"ipc://", "tcp://", "inproc://"};
+    static const char *const schemes[] = {"ipc://", "tcp://", "tls+tcp://", "inproc://"};
     for (size_t i = 0; url != NULL && i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i]);
         if (strncmp(url, schemes[i], length) == 0 && url[length] != '\0') {
@@ -249,14 +259,37 @@ static bool url_known(const char *url) {
     return false;
 }
 
-static adder_client *client_new(const char *url, const adder_options *given) {
+static void close_tls(nng_tls_config *tls) {
+    if (tls != NULL) {
+        nng_tls_config_free(tls);
+    }
+}
+
+static adder_status open_tls(const adder_options *given, const char *url, nng_tls_config **tls,
+                             adder_error *error) {
+    char text[TLS_ERROR_BYTES];
+    tls_files files = {.ca_file = given->tls_ca_file,
+                       .cert_file = given->tls_cert_file,
+                       .key_file = given->tls_key_file,
+                       .server_name = given->tls_server_name};
+    if (!tls_check(&files, url, "tls_", text) ||
+        (tls_url(url) && !tls_open(tls, NNG_TLS_MODE_CLIENT, &files, url, text))) {
+        return client_fail(error, ADDER_BAD_REQUEST, "%s", text);
+    }
+    return ADDER_OK;
+}
+
+/* tls is the client's from now on, or freed. */
+static adder_client *client_new(const char *url, const adder_options *given, nng_tls_config *tls) {
     size_t length = strlen(url) + 1;
     adder_client *client = calloc(1, sizeof *client + length);
     if (client == NULL || sodium_init() < 0) {
         free(client);
+        close_tls(tls);
         return NULL;
     }
     memcpy(client->url, url, length);
+    client->tls = tls;
     client->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : ADDER_TIMEOUT_MS_DEFAULT;
     client->reply_bytes_max =
         given->reply_bytes_max > 0 ? given->reply_bytes_max : (size_t)REPLY_BYTES_MAX_DEFAULT;
@@ -280,14 +313,20 @@ adder_status adder_open(adder_client **out, const char *url, const adder_options
     if (!url_known(url)) {
         return client_fail(
             error, ADDER_BAD_REQUEST,
-            "url: expected ipc://PATH, tcp://HOST:PORT or inproc://NAME, came \"%.128s\"",
+            "url: expected ipc://PATH, tcp://HOST:PORT, tls+tcp://HOST:PORT or inproc://NAME, came "
+            "\"%.128s\"",
             url != NULL ? url : "");
     }
     if (given.timeout_ms < 0 || given.reply_bytes_max > SIZE_MAX - REQUEST_ID_BYTES) {
         return client_fail(error, ADDER_BAD_REQUEST, "timeout_ms: expected at least 1, came %d",
                            given.timeout_ms);
     }
-    adder_client *client = client_new(url, &given);
+    nng_tls_config *tls = NULL;
+    adder_status status = open_tls(&given, url, &tls, error);
+    if (status != ADDER_OK) {
+        return status;
+    }
+    adder_client *client = client_new(url, &given, tls);
     if (client == NULL) {
         return client_fail(error, ADDER_NO_MEMORY, "no memory for a client");
     }
@@ -311,6 +350,7 @@ void adder_close(adder_client *client) {
     for (size_t i = 0; i < client->idle; i++) {
         nng_close(client->idle_sockets[i]);
     }
+    close_tls(client->tls);
     pthread_cond_destroy(&client->given_back);
     pthread_mutex_destroy(&client->lock);
     free(client);

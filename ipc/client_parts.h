@@ -12,12 +12,14 @@
 #include <nng/supplemental/util/platform.h>
 
 #include "adder.h"
+#include "tls.h"
 #include "wire.h"
 
 struct adder_client {
     int timeout_ms;
     size_t reply_bytes_max;
-    uint64_t id; /* `client` on the wire */
+    nng_tls_config *tls; /* NULL but for tls+tcp:// */
+    uint64_t id;         /* `client` on the wire */
     atomic_uint_fast64_t seq;
     /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
     atomic_uint_fast64_t rows_max;

@@ -16,15 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    SOCKET_MODE = 0600,
-    REQUEST_ID_BYTES = 4, /* what REQ puts before a message; NNG's limit counts it */
-};
+enum { REQUEST_ID_BYTES = 4 }; /* what REQ puts before a message; NNG's limit counts it */
 
 static const char ipc_scheme[] = "ipc://";
 
 bool listener_url_known(const char *url) {
-    static const char *const schemes[] = {ipc_scheme, "tcp://", "inproc://"};
+    static const char *const schemes[] = {ipc_scheme, "tcp://", "tls+tcp://", "inproc://"};
     for (size_t i = 0; url != NULL && i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i]);
         if (strncmp(url, schemes[i], length) == 0 && url[length] != '\0') {
@@ -46,15 +43,18 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     return sent;
 }
 
-int listener_open(nng_socket socket, const char *url, size_t message_bytes_max) {
+int listener_open(nng_socket socket, const listener_options *o) {
     nng_listener listener;
     int error =
-        nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, message_bytes_max + REQUEST_ID_BYTES);
+        nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, o->message_bytes_max + REQUEST_ID_BYTES);
     if (error == 0) {
-        error = nng_listener_create(&listener, socket, url);
+        error = nng_listener_create(&listener, socket, o->url);
     }
-    if (error == 0 && strncmp(url, ipc_scheme, strlen(ipc_scheme)) == 0) {
-        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
+    if (error == 0 && strncmp(o->url, ipc_scheme, strlen(ipc_scheme)) == 0) {
+        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, o->ipc_mode);
+    }
+    if (error == 0 && o->tls != NULL) {
+        error = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, o->tls);
     }
     return error != 0 ? error : nng_listener_start(listener, 0);
 }

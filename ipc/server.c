@@ -349,18 +349,24 @@ static void keep_memory(void) {
     mallopt(M_TRIM_THRESHOLD, SERVER_KEPT_BYTES);
 }
 
-static int listen_at(server *s, const char *url) {
+static int listen_at(server *s, const char *url, nng_tls_config *tls) {
     int error;
     if ((error = nng_pipe_notify(s->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, s)) != 0 ||
         (error = nng_pipe_notify(s->socket, NNG_PIPE_EV_REM_POST, on_pipe, s)) != 0) {
         return error;
     }
-    return listener_open(s->socket, url, s->options.message_bytes_max);
+    return listener_open(
+        s->socket, &(listener_options){.url = url,
+                                       .message_bytes_max = s->options.message_bytes_max,
+                                       .ipc_mode = s->options.ipc_mode > 0 ? s->options.ipc_mode
+                                                                           : SERVER_IPC_MODE,
+                                       .tls = tls});
 }
 
 static const char *options_fault(const server_options *options) {
     if (!listener_url_known(options->url)) {
-        return "expected an address ipc://PATH, tcp://HOST:PORT or inproc://NAME";
+        return "expected an address ipc://PATH, tcp://HOST:PORT, tls+tcp://HOST:PORT or "
+               "inproc://NAME";
     }
     if (options->contexts == 0 || options->contexts > SERVER_CONTEXTS_MAX) {
         return "contexts: expected 1 to SERVER_CONTEXTS_MAX";
@@ -377,6 +383,39 @@ static const char *listen_fault(int error) {
                                    : nng_strerror(error);
 }
 
+/* NULL: no memory, or NNG has none for a socket. */
+static server *server_new(const server_options *options) {
+    server *s = calloc(1, sizeof *s + options->contexts * sizeof(server_call));
+    if (s == NULL) {
+        return NULL;
+    }
+    s->options = *options;
+    s->options.url = NULL; /* the caller's, not kept; nor are the paths */
+    s->options.tls = (tls_files){0};
+    s->options.send_ms = options->send_ms > 0 ? options->send_ms : SERVER_SEND_MS;
+    if (nng_rep0_open(&s->socket) != 0) {
+        free(s);
+        return NULL;
+    }
+    pthread_mutex_init(&s->cutting, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->none_owed, NULL);
+    return s;
+}
+
+/* Whatever is wrong with the certificates is said before the address is taken. */
+static bool open_tls(const server_options *options, nng_tls_config **tls, char *error,
+                     size_t error_bytes) {
+    char text[TLS_ERROR_BYTES];
+    *tls = NULL;
+    if (tls_check(&options->tls, options->url, "tls-", text) &&
+        (!tls_url(options->url) || tls_open(tls, NNG_TLS_MODE_SERVER, &options->tls, NULL, text))) {
+        return true;
+    }
+    snprintf(error, error_bytes, "listen at %s: %s", options->url, text);
+    return false;
+}
+
 bool server_open(server **out, const server_options *options, char *error, size_t error_bytes) {
     *out = NULL;
     const char *url = options->url != NULL ? options->url : "(none)";
@@ -385,25 +424,16 @@ bool server_open(server **out, const server_options *options, char *error, size_
         snprintf(error, error_bytes, "listen at %s: %s", url, fault);
         return false;
     }
-    server *s = calloc(1, sizeof *s + options->contexts * sizeof(server_call));
-    if (s == NULL) {
-        snprintf(error, error_bytes, "listen at %s: no memory", url);
+    nng_tls_config *tls;
+    if (!open_tls(options, &tls, error, error_bytes)) {
         return false;
     }
     keep_memory();
-    s->options = *options;
-    s->options.url = NULL; /* the caller's, not kept */
-    s->options.send_ms = options->send_ms > 0 ? options->send_ms : SERVER_SEND_MS;
-    int code = nng_rep0_open(&s->socket);
-    if (code != 0) {
-        snprintf(error, error_bytes, "listen at %s: %s", url, nng_strerror(code));
-        free(s);
-        return false;
+    server *s = server_new(options);
+    int code = s != NULL && open_calls(s) ? listen_at(s, url, tls) : NNG_ENOMEM;
+    if (tls != NULL) {
+        nng_tls_config_free(tls); /* the listener holds it */
     }
-    pthread_mutex_init(&s->cutting, NULL);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->none_owed, NULL);
-    code = open_calls(s) ? listen_at(s, url) : NNG_ENOMEM;
     if (code != 0) {
         snprintf(error, error_bytes, "listen at %s: %s", url, listen_fault(code));
         server_close(s);

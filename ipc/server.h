@@ -14,6 +14,8 @@
 
 #include <nng/nng.h>
 
+#include "tls.h"
+
 enum {
     SERVER_CONTEXTS_MAX = 256,
     SERVER_ROUNDS_MAX = 8,  /* of work() in the callback of a connection */
@@ -21,7 +23,8 @@ enum {
     SERVER_LINGER_MS = 200,
     SERVER_KEPT_BLOCK_BYTES = 32 << 20, /* once used, blocks of so many stay ours, and ... */
     SERVER_KEPT_BYTES = 64 << 20,       /* ... so many free ones in each of malloc's arenas */
-    SERVER_SEND_MS = 10000,             /* the default of send_ms */
+    SERVER_IPC_MODE = 0600,
+    SERVER_SEND_MS = 10000, /* the default of send_ms */
     SERVER_CLOSE_MS = 2000, /* NNG 1.5.2 may hang in closing a busy socket; then it is left */
 };
 
@@ -29,7 +32,10 @@ typedef struct server server;
 typedef struct server_call server_call;
 
 typedef struct {
-    const char *url;          /* ipc://, tcp:// or inproc:// */
+    const char *url;          /* ipc://, tcp://, tls+tcp:// or inproc:// */
+    tls_files tls;            /* of tls+tcp://, all but the server's name; else none. Clients must
+                               * show a certificate that ca_file has signed */
+    int ipc_mode;             /* of an ipc socket's file; 0: SERVER_IPC_MODE */
     size_t contexts;          /* calls at once, 1..SERVER_CONTEXTS_MAX */
     size_t message_bytes_max; /* longer messages: NNG drops the connection */
     size_t connections_max;   /* further peers are turned away */
@@ -51,8 +57,7 @@ typedef struct {
     int (*encode)(void *host, server_call *call, nng_msg *reply);
 } server_options;
 
-/* Opens the socket and listens. False: one line in error ("... address in use ..."). An ipc socket
- * is made with mode 0600. */
+/* Opens the socket and listens. False: one line in error ("... address in use ..."). */
 bool server_open(server **out, const server_options *options, char *error, size_t error_bytes);
 /* Call number 0..contexts-1: the host's own state for it lives in an array of its own. */
 size_t server_call_index(const server_call *call);

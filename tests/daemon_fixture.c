@@ -36,7 +36,7 @@ void daemon_open(daemon_fixture *d, size_t dim) {
     child_result_free(&fit);
 }
 
-void daemon_use_tcp(daemon_fixture *d) {
+static void use_port(daemon_fixture *d, const char *scheme) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     socklen_t length = sizeof address;
@@ -46,7 +46,17 @@ void daemon_use_tcp(daemon_fixture *d) {
         child_fail("no port to be had");
     }
     close(file);
-    snprintf(d->url, sizeof d->url, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+    snprintf(d->url, sizeof d->url, "%s://127.0.0.1:%d", scheme, ntohs(address.sin_port));
+}
+
+void daemon_use_tcp(daemon_fixture *d) {
+    d->tls = (tls_files){0};
+    use_port(d, "tcp");
+}
+
+void daemon_use_tls(daemon_fixture *d, const tls_files *files) {
+    d->tls = *files;
+    use_port(d, "tls+tcp");
 }
 
 void daemon_arguments(const daemon_fixture *d, const char *const flags[],
@@ -77,7 +87,11 @@ static void fail_with_log(const daemon_fixture *d, const char *what, int status)
 adder_client *daemon_connect(const daemon_fixture *d, int timeout_ms) {
     adder_client *client;
     adder_error error;
-    adder_options options = {.timeout_ms = timeout_ms};
+    adder_options options = {.timeout_ms = timeout_ms,
+                             .tls_ca_file = d->tls.ca_file,
+                             .tls_cert_file = d->tls.cert_file,
+                             .tls_key_file = d->tls.key_file,
+                             .tls_server_name = d->tls.server_name};
     if (adder_open(&client, d->url, &options, &error) != ADDER_OK) {
         child_fail("%s", error.text);
     }

@@ -16,6 +16,7 @@
 
 #include "adder.h"
 #include "child.h"
+#include "tls.h"
 
 enum { DAEMON_TIMEOUT_MS = 30000, DAEMON_START_MS = 60000 };
 
@@ -23,7 +24,8 @@ typedef struct {
     char folder[CHILD_PATH_BYTES];
     char reference[CHILD_PATH_BYTES + 16]; /* as `adder fit` makes it */
     char url[CHILD_PATH_BYTES + 16];
-    pid_t child; /* 0: none runs */
+    tls_files tls; /* by which clients connect */
+    pid_t child;   /* 0: none runs */
     adder_client *client;
 } daemon_fixture;
 
@@ -34,6 +36,8 @@ typedef struct {
 void daemon_open(daemon_fixture *d, size_t dim);
 /* The next start listens at a free port of 127.0.0.1. */
 void daemon_use_tcp(daemon_fixture *d);
+/* The same with tls+tcp; the files, borrowed, are the clients', the daemon's are flags. */
+void daemon_use_tls(daemon_fixture *d, const tls_files *files);
 /* Starts adderd with one engine thread and these flags, and waits until it answers a ping. */
 void daemon_start(daemon_fixture *d, const char *const flags[]);
 /* Likewise with this argument vector, by which it listens at url. */

@@ -120,6 +120,7 @@ static void stage_open(stage *s, double threshold) {
                                                             .has_threshold = true,
                                                             .threshold = threshold,
                                                             .fill_min = 1},
+                                           .accounts = s->accounts,
                                            .slots_max = PLACES,
                                            .window_rows = WINDOW,
                                            .observations_max = 1});
@@ -153,7 +154,10 @@ static void score(stage *s, const char *name, bool is_group, double score) {
     wire_request request = {
         .op = WIRE_SCORE, .rows = 1, .accounts = &text, .classes = bytes, .embeddings = bytes};
     batch_clear(s->batch);
-    batch_put(s->batch, &(batch_key){&request, 1, &slot, &fresh});
+    if (fresh) {
+        batch_arrive(s->batch, slot, accounts_key_at(s->accounts, slot));
+    }
+    batch_put(s->batch, &(batch_key){&request, 1, &slot});
     const engine_batch *given = batch_engine(s->batch);
     given->results[0] = (engine_result){.score = score, .fill = 1};
     judge_observe(s->judge, s->batch);

@@ -9,6 +9,7 @@
 
 #include "adder.h"
 #include "arguments.h"
+#include "connect.h"
 #include "explain_print.h"
 #include "fetch.h"
 #include "remote.h"
@@ -22,6 +23,7 @@ typedef struct {
     bool takes_account;
     bool is_group;
     size_t timeout_ms;
+    connect_tls tls;
 } ask_options;
 
 static const struct argp_option options[] = {
@@ -56,6 +58,9 @@ static const struct argp_option name_options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     ask_options *o = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->tls;
+        break;
     case 'u':
         o->url = value;
         break;
@@ -209,7 +214,7 @@ typedef struct {
 
 static bool ask_wire(const question *q, const ask_options *o, adder_error *error) {
     adder_client *client = NULL;
-    adder_options client_options = {.timeout_ms = (int)o->timeout_ms};
+    adder_options client_options = connect_options(&o->tls, o->timeout_ms);
     bool good = adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
                 q->ask(client, o, error) == ADDER_OK;
     adder_close(client);
@@ -238,35 +243,37 @@ static int ask(int argc, char **argv, const question *q) {
 }
 
 int cli_ping(int argc, char **argv) {
-    static const struct argp argp = {options, parse_option, NULL, "See whether the daemon answers.",
-                                     NULL,    NULL,         NULL};
+    static const struct argp argp = {.options = options,
+                                     .parser = parse_option,
+                                     .doc = "See whether the daemon answers.",
+                                     .children = connect_children};
     return ask(argc, argv, &(question){&argp, false, ping, NULL});
 }
 
 int cli_info(int argc, char **argv) {
-    static const struct argp argp = {
-        info_options, parse_option, NULL, "Print what the daemon serves and its limits.",
-        NULL,         NULL,         NULL};
+    static const struct argp argp = {.options = info_options,
+                                     .parser = parse_option,
+                                     .doc = "Print what the daemon serves and its limits.",
+                                     .children = connect_children};
     return ask(argc, argv, &(question){&argp, false, info, info_over_http});
 }
 
 int cli_explain(int argc, char **argv) {
-    static const struct argp argp = {
-        explain_options,
-        parse_option,
-        "NAME",
-        "Print why an account, or a group, has its verdict. For operators, never for end users.",
-        NULL,
-        NULL,
-        NULL};
+    static const struct argp argp = {.options = explain_options,
+                                     .parser = parse_option,
+                                     .args_doc = "NAME",
+                                     .doc = "Print why an account, or a group, has its verdict. "
+                                            "For operators, never for end users.",
+                                     .children = connect_children};
     return ask(argc, argv, &(question){&argp, true, explain, explain_over_http});
 }
 
 int cli_forget(int argc, char **argv) {
     static const struct argp argp = {
-        name_options, parse_option,
-        "NAME",       "Drop an account's, or a group's, window, memory and evidence.",
-        NULL,         NULL,
-        NULL};
+        .options = name_options,
+        .parser = parse_option,
+        .args_doc = "NAME",
+        .doc = "Drop an account's, or a group's, window, memory and evidence.",
+        .children = connect_children};
     return ask(argc, argv, &(question){&argp, true, forget, NULL});
 }

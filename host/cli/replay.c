@@ -8,6 +8,7 @@
 
 #include "adder.h"
 #include "arguments.h"
+#include "connect.h"
 #include "dataset.h"
 #include "stream.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     dataset_files files;
     size_t batch_rows;
     size_t timeout_ms;
+    connect_tls tls;
 } replay_options;
 
 static const struct argp_option options[] = {
@@ -33,6 +35,9 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     replay_options *o = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->tls;
+        break;
     case 'u':
         o->url = value;
         break;
@@ -106,7 +111,7 @@ static bool replay(const replay_options *o, adder_error *error) {
     stream_tally tally = {0};
     adder_info info;
     adder_client *client = NULL;
-    adder_options client_options = {.timeout_ms = (int)o->timeout_ms};
+    adder_options client_options = connect_options(&o->tls, o->timeout_ms);
     bool fine = dataset_load(&data, &o->files, error->text, sizeof error->text) &&
                 adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
                 adder_hello(client, &info, error) == ADDER_OK;
@@ -137,6 +142,7 @@ int cli_replay(int argc, char **argv) {
         .options = options,
         .parser = parse_option,
         .doc = "Stream a file of queries to the daemon as one account and say how it fared.",
+        .children = connect_children,
     };
     adder_error error = {0};
     replay_options o = {.files.range = DATASET_ALL, .batch_rows = 16, .timeout_ms = 5000};

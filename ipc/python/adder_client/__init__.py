@@ -12,7 +12,8 @@
 from .aio import AsyncClient
 from .client import Client
 from .errors import AdderError
+from .tls import Tls
 from .wire import Decision, Reason, Reply, Verdict
 
-__all__ = ["AdderError", "AsyncClient", "Client", "Decision", "Reason", "Reply", "Verdict"]
+__all__ = ["AdderError", "AsyncClient", "Client", "Decision", "Reason", "Reply", "Tls", "Verdict"]
 __version__ = "0.1.0"

@@ -15,6 +15,7 @@ import pynng
 from . import wire
 from .client import CONNECTIONS_MAX, FLAGGED_MAX_DEFAULT, TIMEOUT_S_DEFAULT, Core, Steps
 from .errors import AdderError
+from .tls import Tls
 
 RETRY_MIN_S, RETRY_MAX_S = 0.0005, 0.01
 
@@ -31,8 +32,9 @@ class AsyncClient:
         timeout_s: float = TIMEOUT_S_DEFAULT,
         on_failure: str = "keep",
         flagged_max: int = FLAGGED_MAX_DEFAULT,
+        tls: Tls | None = None,
     ) -> None:
-        self._core = Core(url, model, timeout_s, on_failure, flagged_max)
+        self._core = Core(url, model, timeout_s, on_failure, flagged_max, tls)
         self._idle = [self._open()]
         self._places = asyncio.Semaphore(CONNECTIONS_MAX)
         self._closed = False

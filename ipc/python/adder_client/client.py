@@ -21,7 +21,9 @@ import pynng
 from . import wire
 from .errors import AdderError
 from .guard import Guard
+from .tls import SCHEME, Tls, config
 
+SCHEMES = ("ipc://", "tcp://", SCHEME, "inproc://")
 TIMEOUT_S_DEFAULT = 5.0
 FLAGGED_MAX_DEFAULT = 65536
 CONNECTIONS_MAX = 64
@@ -39,12 +41,19 @@ class Core:
     """Everything about a client but the waiting. Any number of threads may use one."""
 
     def __init__(
-        self, url: str, model: str | None, timeout_s: float, on_failure: str, flagged_max: int
+        self,
+        url: str,
+        model: str | None,
+        timeout_s: float,
+        on_failure: str,
+        flagged_max: int,
+        tls: Tls | None,
     ) -> None:
-        if not url.partition("://")[2] or not url.startswith(("ipc://", "tcp://", "inproc://")):
+        if not url.partition("://")[2] or not url.startswith(SCHEMES):
             raise AdderError(
                 "bad_request",
-                f"url: expected ipc://PATH, tcp://HOST:PORT or inproc://NAME, came {url!r}",
+                "url: expected ipc://PATH, tcp://HOST:PORT, tls+tcp://HOST:PORT or "
+                f"inproc://NAME, came {url!r}",
             )
         if not 0.001 <= timeout_s <= MS_MAX / 1000:
             raise AdderError("bad_request", f"timeout_s: expected at least 0.001, came {timeout_s}")
@@ -53,6 +62,7 @@ class Core:
         self.url = url
         self.timeout_s = timeout_s
         self.guard = Guard(on_failure, flagged_max)
+        self._tls = config(tls, url)
         self._model = model
         self._id = secrets.randbits(64)
         self._seq = itertools.count()
@@ -71,6 +81,7 @@ class Core:
                 reconnect_time_min=RECONNECT_MIN_MS,
                 reconnect_time_max=RECONNECT_MAX_MS,
                 resend_time=resend_ms,
+                tls_config=self._tls,
                 **options,
             )
             socket.dial(self.url, block=False)
@@ -151,8 +162,8 @@ class Client:
     """Calls that block, at most timeout_s each. Any number of threads may share one client; it
     opens a connection for each call that runs at the same time, 64 at most, and keeps them.
 
-    url: ipc://PATH or tcp://HOST:PORT. Opening connects in the background and succeeds while the
-    daemon is still starting. model: needed only where a daemon serves several. on_failure: what
+    url: ipc://PATH, tcp://HOST:PORT or, with tls, tls+tcp://HOST:PORT. Opening connects in the
+    background and succeeds while the daemon is still starting. model: needed only where a daemon serves several. on_failure: what
     score answers when the daemon does not within timeout_s, or says that it cannot now (codes
     timed_out, unreachable, overloaded, draining, internal): "keep" poisons accounts last known as
     flagged, at most flagged_max of them, and allows the others; "allow" allows all. Such a reply
@@ -167,8 +178,9 @@ class Client:
         timeout_s: float = TIMEOUT_S_DEFAULT,
         on_failure: str = "keep",
         flagged_max: int = FLAGGED_MAX_DEFAULT,
+        tls: Tls | None = None,
     ) -> None:
-        self._core = Core(url, model, timeout_s, on_failure, flagged_max)
+        self._core = Core(url, model, timeout_s, on_failure, flagged_max, tls)
         self._idle = [self._core.open_socket()]  # the first, so that a bad address is said now
         self._lock = threading.Lock()
         self._places = threading.Semaphore(CONNECTIONS_MAX)

@@ -31,6 +31,7 @@ class Daemon:
         self.url = f"ipc://{self.folder}/socket"
         self.deny = self.folder / "deny"
         self.deny.write_text("thief\n")
+        self.tls = None
         self.process = None
 
     def start(self, *flags: str) -> "Daemon":
@@ -42,7 +43,7 @@ class Daemon:
                 stdout=log,
             )
         until = time.monotonic() + START_S
-        with Client(self.url, timeout_s=0.5) as probe:
+        with Client(self.url, timeout_s=0.5, tls=self.tls) as probe:
             while True:
                 try:
                     probe.ping()

@@ -1,0 +1,25 @@
+/*
+ * connect.h - the flags by which every subcommand that asks the daemon shows its certificate.
+ */
+#ifndef ADDER_CONNECT_H
+#define ADDER_CONNECT_H
+
+#include <argp.h>
+#include <stddef.h>
+
+#include "adder.h"
+
+/* Zeroed: no flag was given. */
+typedef struct {
+    const char *ca_file;
+    const char *cert_file;
+    const char *key_file;
+    const char *server_name;
+} connect_tls;
+
+/* A parser's children; at ARGP_KEY_INIT it sets child_inputs[0] to its connect_tls. */
+extern const struct argp_child connect_children[];
+
+adder_options connect_options(const connect_tls *tls, size_t timeout_ms);
+
+#endif
