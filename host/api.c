@@ -269,8 +269,13 @@ typedef struct {
 static void explain_visit(void *context, const snapshot_state *state) {
     explaining *e = context;
     uint32_t slot = accounts_find(state->accounts, e->name);
-    e->known = slot != ACCOUNTS_NONE;
-    e->failed = e->known && !explain_slot(&state->explain, slot, &e->explanation);
+    if (slot != ACCOUNTS_NONE) {
+        e->known = true;
+        e->failed = !explain_slot(&state->explain, slot, &e->explanation);
+    } else {
+        accounts_key key = accounts_key_of(state->accounts, e->name);
+        e->known = explain_absent(&state->explain, &key, &e->explanation);
+    }
     e->explanation.is_group = e->name.is_group;
 }
 

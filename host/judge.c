@@ -99,13 +99,17 @@ void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
     audit_revise(j->audit, &terms->policy, by_evidence(j));
 }
 
+static void forget_trace(judge *j, uint32_t slot) {
+    if (j->trace[slot].queries > 0) {
+        j->trace[slot] = (trace){0};
+    }
+}
+
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
     }
-    if (j->trace[slot].queries > 0) {
-        j->trace[slot] = (trace){0};
-    }
+    forget_trace(j, slot);
     audit_begin(j->audit, slot);
 }
 
@@ -179,9 +183,7 @@ static void hand_over(judge *j, const batch *batch) {
         if (j->verdicts != NULL) {
             leave(j, arrival->slot);
         }
-        if (j->trace[arrival->slot].queries > 0) {
-            j->trace[arrival->slot] = (trace){0};
-        }
+        forget_trace(j, arrival->slot);
         j->key[arrival->slot] = arrival->key;
         audit_begin(j->audit, arrival->slot);
         if (j->verdicts != NULL) {
@@ -338,6 +340,7 @@ const records *judge_records(const judge *j) {
 
 void judge_populate(judge *j) {
     pages_populate(j->key, j->options.slots_max * sizeof *j->key);
+    pages_populate(j->trace, j->options.slots_max * sizeof *j->trace);
     records_populate(j->records);
     if (j->verdicts != NULL) {
         verdicts_populate(j->verdicts);
@@ -345,7 +348,7 @@ void judge_populate(judge *j) {
 }
 
 size_t judge_bytes_per_slot(void) {
-    return sizeof(accounts_key) + audit_bytes_each();
+    return sizeof(accounts_key) + sizeof(trace) + audit_bytes_each();
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {

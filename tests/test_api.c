@@ -87,8 +87,10 @@ static bool stage_visit(void *host, const char *model, service_visitor visitor, 
     cr_assert(strcmp(model, "one") == 0 || strcmp(model, "two") == 0);
     s->visits++;
     if (!s->gone) {
-        visitor(context, &(snapshot_state){
-                             .accounts = s->accounts, .judge = s->judge, .accounts_max = PLACES});
+        visitor(context, &(snapshot_state){.accounts = s->accounts,
+                                           .judge = s->judge,
+                                           .accounts_max = PLACES,
+                                           .explain = {.judge = s->judge}});
     }
     return !s->gone;
 }

@@ -121,6 +121,62 @@ Test(top, one_frame_tells_of_the_daemon_and_of_its_riskiest, .timeout = 60) {
     fixture_rows_free(&rows);
 }
 
+static void ask_model(const daemon_fixture *d, const char *model, const char *account,
+                      const fixture_rows *rows, size_t count) {
+    adder_reply *reply;
+    adder_error error;
+    const char *accounts[] = {account, account, account, account};
+    adder_rows asked = {.count = count,
+                        .dim = DIM,
+                        .accounts = accounts,
+                        .classes = rows->classes,
+                        .embeddings = rows->embeddings,
+                        .model = model};
+    cr_assert_eq(adder_score(d->client, &asked, &reply, &error), ADDER_OK, "%s", error.text);
+    adder_reply_free(reply);
+}
+
+Test(top, of_several_models_one_is_asked_about, .timeout = 60) {
+    daemon_fixture d;
+    char url[URL_BYTES], file[PATH_BYTES], second[PATH_BYTES], yaml[4 * PATH_BYTES];
+    fixture_rows rows = fixture_source(DIM, "atk_cifar100");
+    daemon_open(&d, DIM);
+    free(output_of(RUN(&d, "fit", "--mean", TEST_DATA "/d64/ref_mean.f32.npy", "--covariance",
+                       TEST_DATA "/d64/ref_cov.f32.npy", "--out", daemon_path(&d, "second", second),
+                       "--model", "two")));
+    int length = snprintf(yaml, sizeof yaml,
+                          "listen: %s\nengine: cpu\nthreads: 1\nadmin: \"0\"\nmodels:\n"
+                          "  - reference: %s\n  - reference: %s\n",
+                          d.url, d.reference, second);
+    child_write(daemon_path(&d, "adder.yaml", file), yaml, (size_t)length);
+    daemon_start_as(&d, (const char *const[]){ADDERD_PATH, "--config", file, NULL});
+    url_of(&d, url);
+    ask_model(&d, "default", "alice", &rows, 2);
+    ask_model(&d, "two", "alice", &rows, 4);
+    ask_model(&d, "two", "bob", &rows, 1);
+    fails(RUN(&d, "explain", "--connect", url, "alice"), 1, "model: expected");
+    fails(RUN(&d, "explain", "--connect", url, "alice", "--model", "three"), 1,
+          "one that is served");
+    char *out = output_of(RUN(&d, "explain", "--connect", url, "alice", "--model", "two"));
+    has(out, "window           4 of 16 rows");
+    free(out);
+    out = output_of(RUN(&d, "explain", "--connect", url, "bob", "--model", "default"));
+    cr_assert_str_eq(out, "not known\n");
+    free(out);
+    out = output_of(RUN(&d, "top", "--connect", url, "--once", "--every", "100"));
+    has(out, "accounts   3 of "); /* of all models; whose are the riskiest must be said */
+    cr_assert_null(strstr(out, "alice"));
+    free(out);
+    out = output_of(
+        RUN(&d, "top", "--connect", url, "--once", "--every", "100", "--model", "default"));
+    has(out, "alice");
+    cr_assert_null(strstr(out, "bob"));
+    free(out);
+    daemon_stop(&d);
+    daemon_close(&d);
+    fixture_rows_free(&rows);
+}
+
 Test(top, the_token_is_needed_and_not_printed, .timeout = 60) {
     daemon_fixture d;
     char url[URL_BYTES], token[PATH_BYTES], other[PATH_BYTES];

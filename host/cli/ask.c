@@ -18,6 +18,7 @@
 typedef struct {
     const char *url;
     const char *token_file;
+    const char *model;
     const char *account;
     bool takes_account;
     bool is_group;
@@ -41,6 +42,7 @@ static const struct argp_option info_options[] = {
 static const struct argp_option explain_options[] = {
     {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
     {"group", 'g', 0, 0, "NAME is a group's", 1},
+    {"model", 'm', "MODEL", 0, "With http://: whose account, where several are served", 1},
     {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
     {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
     {0},
@@ -61,6 +63,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case 'u':
         o->url = value;
+        break;
+    case 'm':
+        o->model = value;
         break;
     case 'T':
         o->token_file = value;
@@ -189,8 +194,8 @@ static bool info_over_http(fetch *fetch, const ask_options *o, adder_error *erro
 
 static bool explain_over_http(fetch *fetch, const ask_options *o, adder_error *error) {
     adder_explanation *explanation = NULL;
-    bool good = remote_explain(fetch, o->account, o->is_group, &explanation, error->text,
-                               sizeof error->text);
+    bool good = remote_explain(fetch, &(remote_question){o->account, o->is_group, o->model},
+                               &explanation, error->text, sizeof error->text);
     if (good) {
         print_explanation(explanation);
     }

@@ -232,9 +232,12 @@ static void read_explanation(reading *r, adder_explanation *e) {
     read_history(r, e);
 }
 
-bool remote_explain(fetch *fetch, const char *name, bool is_group, adder_explanation **explanation,
+bool remote_explain(fetch *fetch, const remote_question *question, adder_explanation **explanation,
                     char *error, size_t error_bytes) {
-    const fetch_parameter parameters[] = {{is_group ? "group" : "account", name}, {NULL, NULL}};
+    const fetch_parameter parameters[] = {
+        {question->is_group ? "group" : "account", question->name},
+        {"model", question->model},
+        {NULL, NULL}};
     long status;
     *explanation = NULL;
     json_t *document = fetch_get(fetch, "/api/explain", parameters, &status, error, error_bytes);

@@ -11,8 +11,14 @@
 #include "fetch.h"
 
 bool remote_info(fetch *fetch, adder_info *info, char *error, size_t error_bytes);
-/* *explanation is for adder_explanation_free; NULL where nobody is called so. */
-bool remote_explain(fetch *fetch, const char *name, bool is_group, adder_explanation **explanation,
+/* Why who is called so has its verdict. *explanation is for adder_explanation_free; NULL where
+ * nobody is called so. */
+typedef struct {
+    const char *name;
+    bool is_group;
+    const char *model; /* NULL: the only one */
+} remote_question;
+bool remote_explain(fetch *fetch, const remote_question *question, adder_explanation **explanation,
                     char *error, size_t error_bytes);
 
 #endif
