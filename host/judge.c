@@ -112,12 +112,16 @@ static void leave(judge *j, uint32_t slot) {
     }
 }
 
-static void come(judge *j, uint32_t slot) {
-    const verdict_belief *belief = records_find(j->records, &j->key[slot]);
-    if (belief != NULL) {
-        verdict_record record = verdict_resumed(belief);
+/* Who comes takes his record before who goes leaves one, which might displace it. */
+static void exchange(judge *j, uint32_t slot, const accounts_key *key) {
+    const verdict_belief *belief = records_find(j->records, key);
+    bool known = belief != NULL;
+    verdict_record record = known ? verdict_resumed(belief) : (verdict_record){0};
+    records_drop(j->records, key);
+    leave(j, slot);
+    j->key[slot] = *key;
+    if (known) {
         verdicts_restore(j->verdicts, slot, &record);
-        records_drop(j->records, &j->key[slot]);
         tell_flagged(j, slot, record.verdict);
     }
 }
@@ -128,11 +132,9 @@ static void hand_over(judge *j, const batch *batch) {
     for (size_t i = 0; i < batch_arrivals(batch); i++) {
         const batch_arrival *arrival = batch_arrived(batch, i);
         if (j->verdicts != NULL) {
-            leave(j, arrival->slot);
-        }
-        j->key[arrival->slot] = arrival->key;
-        if (j->verdicts != NULL) {
-            come(j, arrival->slot);
+            exchange(j, arrival->slot, &arrival->key);
+        } else {
+            j->key[arrival->slot] = arrival->key;
         }
     }
 }
