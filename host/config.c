@@ -17,8 +17,8 @@
 
 enum {
     ACCOUNTS_DEFAULT = 16384,
-    CONTEXTS_DEFAULT = 32,
-    CONNECTIONS_DEFAULT = 1024,
+    CONTEXTS_DEFAULT = 256,
+    CONNECTIONS_DEFAULT = 4096,
     CONNECTIONS_MAX = 1 << 20,
     QUEUE_ROWS_DEFAULT = 8 * SERVICE_ROWS_DEFAULT,
     QUEUE_ROWS_MAX = 1 << 26,
@@ -62,6 +62,7 @@ enum {
     KEY_TLS_CERT,
     KEY_TLS_KEY,
     KEY_IPC_MODE,
+    KEY_CONNECTION_REQUESTS,
 };
 
 static const struct argp_option options[] = {
@@ -109,8 +110,11 @@ static const struct argp_option options[] = {
      4},
     {"max-rows", KEY_ROWS, "N", 0, "rows of a request, at most the accounts (8192)", 4},
     {"max-queue-rows", KEY_QUEUE_ROWS, "N", 0, "rows that may wait; more is overloaded (65536)", 4},
-    {"contexts", KEY_CONTEXTS, "N", 0, "requests at once (32)", 4},
-    {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (1024)", 4},
+    {"contexts", KEY_CONTEXTS, "N", 0,
+     "requests at once; of these an eighth only to be refused (256)", 4},
+    {"max-connection-requests", KEY_CONNECTION_REQUESTS, "N", 0,
+     "of one connection at once; more is overloaded (half of the contexts)", 4},
+    {"max-connections", KEY_CONNECTIONS, "N", 0, "connections at once (4096)", 4},
     {"snapshot", KEY_SNAPSHOT, "FILE", 0,
      "restore what was learnt from FILE, or the one before it, FILE.1, and keep it there", 4},
     {"snapshot-every", KEY_SNAPSHOT_EVERY, "SECONDS", 0,
@@ -181,6 +185,10 @@ static error_t parse_transport(int key, char *value, struct argp_state *state) {
         break;
     case KEY_IPC_MODE:
         c->ipc_mode = value;
+        break;
+    case KEY_CONNECTION_REQUESTS:
+        c->connection_requests_max =
+            arguments_count(state, "max-connection-requests", value, 1, SERVER_CONTEXTS_MAX);
         break;
     default:
         return ARGP_ERR_UNKNOWN;

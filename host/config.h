@@ -38,6 +38,7 @@ typedef struct {
     size_t queue_rows_max;
     size_t contexts;
     size_t connections_max;
+    size_t connection_requests_max; /* 0: half of the contexts */
     size_t threads;
     wire_mode mode;
     wire_action action;

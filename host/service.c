@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "accounts.h"
+#include "admission.h"
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
@@ -46,7 +47,7 @@ struct service {
     size_t batch_rows_max;          /* of the engine: a row with a group counts twice */
     wire_limits limits;
     size_t message_bytes_max;
-    size_t poison_rows_max; /* of a request that wants poison */
+    admission admission;
     struct timespec started;
     reply_facts reply;
     unsigned char digest_key[crypto_shorthash_KEYBYTES];
@@ -121,6 +122,14 @@ static bool open_parts(service *s) {
                                            .release_after = o->release_after,
                                            .observations_max = s->batch_rows_max});
     s->request = calloc(o->contexts, sizeof *s->request);
+    s->admission =
+        (admission){.queue = s->queue,
+                    .queue_rows_max = o->queue_rows_max,
+                    .batch_rows_max = s->batch_rows_max,
+                    .poison_rows_max = o->hard_label ? SIZE_MAX
+                                                     : SERVICE_POISON_BYTES_MAX /
+                                                           (sizeof(float) * s->limits.classes),
+                    .classes = s->limits.classes};
     if (!s->queue || !s->accounts || !s->answers || !s->judge || !s->waiting || !s->request ||
         !init_planner(s)) {
         return false;
@@ -209,9 +218,6 @@ bool service_open(service **out, const service_options *options, char *error, si
                        2 * (WIRE_ACCOUNT_BYTES_MAX + 3); /* account and group with their headers */
     s->message_bytes_max = s->options.rows_max * row_bytes + MESSAGE_SLACK_BYTES;
     clock_gettime(CLOCK_MONOTONIC, &s->started);
-    s->poison_rows_max = options->hard_label
-                             ? SIZE_MAX
-                             : SERVICE_POISON_BYTES_MAX / (sizeof(float) * statistics->classes);
     poison_init(&s->reply.poison, options->poison, options->secret);
     crypto_shorthash_keygen(s->digest_key);
     if (!open_rules(s)) {
@@ -294,40 +300,19 @@ bool service_begin(void *host, server_call *call, const void *message, size_t by
     request *r = &s->request[server_call_index(call)];
     r->call = call;
     r->received_ns = metrics_clock_ns(s->options.metrics);
+    if (admission_sheds(&s->admission, r, bytes)) {
+        metrics_received(s->options.metrics, WIRE_OK, WIRE_SCORE);
+        return true;
+    }
     r->code = wire_decode_request(&r->wire, r->scratch, &s->limits, message, bytes, r->text);
     metrics_received(s->options.metrics, r->code, r->wire.op);
     if (r->code != WIRE_OK || r->wire.op == WIRE_HELLO || r->wire.op == WIRE_PING) {
         return true;
     }
-    r->engine_rows = request_engine_rows(r);
-    if (r->engine_rows > s->batch_rows_max) {
-        r->code = WIRE_TOO_LARGE;
-        snprintf(r->text, sizeof r->text,
-                 "groups: expected at most %zu rows, each with a group counted twice, came %zu",
-                 s->batch_rows_max, r->engine_rows);
-        return true;
-    }
-    if (r->wire.want_poison && r->wire.rows > s->poison_rows_max) {
-        r->code = WIRE_TOO_LARGE;
-        snprintf(r->text, sizeof r->text,
-                 "accounts: expected at most %zu where poison of %zu classes is wanted, came %zu",
-                 s->poison_rows_max, s->limits.classes, r->wire.rows);
-        return true;
-    }
     if (r->wire.identified) {
         r->digest = request_digest(r, s->digest_key);
     }
-    /* Once it is in the queue the request is the owner's. */
-    switch (queue_put(s->queue, r, r->engine_rows)) {
-    case QUEUE_OK:
-        return false;
-    case QUEUE_FULL:
-        request_refuse(r, WIRE_OVERLOADED, "too many rows wait for their answer; send again later");
-        return true;
-    default:
-        request_refuse(r, WIRE_DRAINING, "the daemon is ending; ask another one");
-        return true;
-    }
+    return !admission_puts(&s->admission, r); /* in the queue it is the owner's */
 }
 
 static wire_hello hello_of(service *s) {
@@ -500,6 +485,10 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
+        if (admission_expires(r)) {
+            give_back(s, r);
+            continue;
+        }
         planned planned = planner_plan(&s->planner, f->batch, r);
         if (planned == PLANNED_LATER) {
             break;
@@ -554,9 +543,16 @@ static bool step(service *s) {
         land(s);
         return true;
     }
+    uint64_t began_ns = admission_clock_ns();
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        rows += s->waiting[i]->engine_rows;
+    }
+    admission_taken(&s->admission, rows);
     for (size_t done = 0; done < count;) {
         done += run_batch(s, s->waiting + done, count - done);
     }
+    admission_carried(&s->admission, rows, began_ns);
     return count > 0;
 }
 

@@ -48,6 +48,7 @@ typedef enum {
     ADDER_OVERLOADED,
     ADDER_DRAINING,
     ADDER_INTERNAL,
+    ADDER_EXPIRED, /* the call's time had passed when the request's turn came */
     /* The client's own. */
     ADDER_TIMED_OUT,
     ADDER_UNREACHABLE,
@@ -233,6 +234,10 @@ adder_status adder_forget_group(adder_client *client, const char *group, bool *k
 adder_status adder_explain(adder_client *client, const char *name, bool is_group,
                            adder_explanation **explanation, adder_error *error);
 void adder_explanation_free(adder_explanation *explanation); /* NULL is allowed */
+
+/* Milliseconds after which the daemon expects room for more, as it said last when it refused a call
+ * of this client's as ADDER_OVERLOADED; 0: it has not. */
+uint32_t adder_retry_after_ms(const adder_client *client);
 
 /* A few words for a status; never NULL. */
 const char *adder_status_text(adder_status status);

@@ -52,6 +52,7 @@ const char *adder_status_text(adder_status status) {
         [ADDER_OVERLOADED] = "daemon overloaded",
         [ADDER_DRAINING] = "daemon shutting down",
         [ADDER_INTERNAL] = "daemon's internal error",
+        [ADDER_EXPIRED] = "daemon too late",
         [ADDER_TIMED_OUT] = "timed out",
         [ADDER_UNREACHABLE] = "daemon unreachable",
         [ADDER_NO_MEMORY] = "no memory",
@@ -196,6 +197,8 @@ static adder_status run(adder_client *client, client_exchange *x, adder_error *e
 
 static adder_status encode(client_exchange *x, adder_error *error) {
     int code = nng_msg_alloc(&x->message, 0);
+    nng_duration left = time_left(x->deadline);
+    x->request.deadline_ms = left > 0 ? (uint64_t)left : 1;
     if (code == 0) {
         code = wire_encode_request(x->message, &x->request);
     }
@@ -216,7 +219,7 @@ static adder_status encode(client_exchange *x, adder_error *error) {
     return ADDER_OK;
 }
 
-static adder_status decode(client_exchange *x, adder_error *error) {
+static adder_status decode(adder_client *client, client_exchange *x, adder_error *error) {
     const void *body = nng_msg_body(x->message);
     size_t bytes = nng_msg_len(x->message);
     wire_code code =
@@ -228,9 +231,16 @@ static adder_status decode(client_exchange *x, adder_error *error) {
                            x->reply.text);
     }
     if (x->reply.code != WIRE_OK) {
+        if (x->reply.code == WIRE_OVERLOADED) {
+            atomic_store(&client->retry_after_ms, x->reply.retry_after_ms);
+        }
         return client_fail(error, (adder_status)x->reply.code, "%s", x->reply.text);
     }
     return ADDER_OK;
+}
+
+uint32_t adder_retry_after_ms(const adder_client *client) {
+    return client != NULL ? (uint32_t)atomic_load(&client->retry_after_ms) : 0;
 }
 
 adder_status client_ask(adder_client *client, client_exchange *x, adder_error *error) {
@@ -239,7 +249,7 @@ adder_status client_ask(adder_client *client, client_exchange *x, adder_error *e
         status = run(client, x, error);
     }
     if (status == ADDER_OK) {
-        status = decode(x, error);
+        status = decode(client, x, error);
     }
     if (status != ADDER_OK) {
         nng_msg_free(x->message);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 static_assert((int)ADDER_BAD_MESSAGE == (int)WIRE_BAD_MESSAGE &&
-                  (int)ADDER_INTERNAL == (int)WIRE_INTERNAL,
+                  (int)ADDER_EXPIRED == (int)WIRE_EXPIRED,
               "the daemon's refusals are statuses");
 static_assert((int)ADDER_BF16 == (int)WIRE_BF16 && (int)ADDER_LABEL_ONLY == (int)WIRE_LABEL_ONLY,
               "dtypes and decisions are the wire's");

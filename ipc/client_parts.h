@@ -24,7 +24,8 @@ struct adder_client {
     /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
     atomic_uint_fast64_t rows_max;
     atomic_uint_fast64_t message_bytes_max;
-    pthread_mutex_t lock; /* the four below */
+    atomic_uint_fast32_t retry_after_ms; /* the daemon's last hint */
+    pthread_mutex_t lock;                /* the four below */
     pthread_cond_t given_back;
     size_t sockets; /* open: idle and in use */
     size_t idle;
