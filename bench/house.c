@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "front.h"
 #include "server.h"
 
 enum { ERROR_BYTES = 512, PATH_BYTES = 128, FROM_CHILD = 0, TO_CHILD = 1 };
@@ -28,6 +29,7 @@ typedef struct {
 typedef struct {
     shared *shared;
     service *service; /* NULL: the echo */
+    front *front;
     server *server;
 } rooms;
 
@@ -54,10 +56,24 @@ static int echo_encode(void *host, server_call *call, nng_msg *reply) {
 
 /* ---- the rooms ---- */
 
+static bool open_service(rooms *r, const house_options *o, shared *shared) {
+    if (!service_open(&r->service, o->service, shared->error, ERROR_BYTES)) {
+        return false;
+    }
+    r->front = front_open(&(front_options){.contexts = o->service->contexts,
+                                           .rows_max = o->service->rows_max,
+                                           .metrics = o->service->metrics});
+    if (r->front == NULL || !front_serve(r->front, &r->service, 1)) {
+        snprintf(shared->error, ERROR_BYTES, "out of memory");
+        return false;
+    }
+    return true;
+}
+
 static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
     bool echo = o->service == NULL;
     *r = (rooms){.shared = shared};
-    if (!echo && !service_open(&r->service, o->service, shared->error, ERROR_BYTES)) {
+    if (!echo && !open_service(r, o, shared)) {
         return false;
     }
     server_options options = {.url = o->url,
@@ -65,10 +81,10 @@ static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
                               .message_bytes_max = echo ? o->message_bytes_max
                                                         : service_message_bytes_max(r->service),
                               .connections_max = o->connections_max,
-                              .host = echo ? (void *)r : (void *)r->service,
-                              .begin = echo ? echo_begin : service_begin,
-                              .work = echo ? NULL : service_work,
-                              .encode = echo ? echo_encode : service_encode};
+                              .host = echo ? (void *)r : (void *)r->front,
+                              .begin = echo ? echo_begin : front_begin,
+                              .work = echo ? NULL : front_work,
+                              .encode = echo ? echo_encode : front_encode};
     return server_open(&r->server, &options, shared->error, ERROR_BYTES);
 }
 
@@ -80,6 +96,7 @@ static void rooms_close(rooms *r) {
         server_drain(r->server);
     }
     server_close(r->server);
+    front_close(r->front);
     service_close(r->service);
 }
 

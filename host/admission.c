@@ -25,28 +25,18 @@ uint32_t admission_retry_ms(const admission *a) {
     return ms >= ADMISSION_RETRY_MS_MAX ? ADMISSION_RETRY_MS_MAX : 1 + (uint32_t)ms;
 }
 
-static void shed(const admission *a, request *r, const char *text) {
-    request_refuse(r, WIRE_OVERLOADED, text);
+void admission_shed(const admission *a, request *r, bool excess) {
+    request_refuse(
+        r, WIRE_OVERLOADED,
+        excess ? "too many requests are at work, of this connection or of all; send again later"
+               : "too many rows wait for their answer; send again later");
     r->retry_after_ms = admission_retry_ms(a);
 }
 
-bool admission_sheds(const admission *a, request *r, size_t bytes) {
+bool admission_is_full(const admission *a) {
     size_t entries, rows;
-    r->retry_after_ms = 0;
-    r->deadline_ns = 0;
-    if (bytes <= ADMISSION_SCORE_BYTES) {
-        return false;
-    }
     queue_waiting(a->queue, &entries, &rows);
-    bool excess = server_call_excess(r->call);
-    if (!excess && rows < a->queue_rows_max) {
-        return false;
-    }
-    r->wire = (wire_request){.op = WIRE_SCORE};
-    shed(a, r,
-         excess ? "too many requests are at work, of this connection or of all; send again later"
-                : "too many rows wait for their answer; send again later");
-    return true;
+    return rows >= a->queue_rows_max;
 }
 
 static bool is_too_large(const admission *a, request *r) {
@@ -68,12 +58,13 @@ static bool is_too_large(const admission *a, request *r) {
 }
 
 bool admission_puts(admission *a, request *r) {
+    r->deadline_ns = 0;
     r->engine_rows = request_engine_rows(r);
     if (is_too_large(a, r)) {
         return false;
     }
     if (server_call_excess(r->call)) {
-        shed(a, r, "too many requests are at work, of this connection or of all; send again later");
+        admission_shed(a, r, true);
         return false;
     }
     if (r->wire.deadline_ms > 0) {
@@ -86,7 +77,7 @@ bool admission_puts(admission *a, request *r) {
     case QUEUE_OK:
         return true;
     case QUEUE_FULL:
-        shed(a, r, "too many rows wait for their answer; send again later");
+        admission_shed(a, r, false);
         return false;
     default:
         request_refuse(r, WIRE_DRAINING, "the daemon is ending; ask another one");

@@ -37,8 +37,10 @@ typedef struct {
 
 uint64_t admission_clock_ns(void);
 
-/* Whether a request that is not decoded yet is refused as overload, which it then has been. */
-bool admission_sheds(const admission *a, request *r, size_t bytes);
+/* No more rows may wait. */
+bool admission_is_full(const admission *a);
+/* Refuses as overload. */
+void admission_shed(const admission *a, request *r, bool excess);
 /* Puts a decoded request into the queue. False: it has been refused; else it is the owner's. */
 bool admission_puts(admission *a, request *r);
 /* Its turn has come: whether its caller waits no longer, as which it then has been refused. */

@@ -82,6 +82,10 @@ void batch_close(batch *b) {
     free(b);
 }
 
+void batch_revise(batch *b, double threshold) {
+    b->threshold = threshold;
+}
+
 void batch_clear(batch *b) {
     b->rows = 0;
     b->places = 0;

@@ -30,6 +30,8 @@ typedef struct {
 batch *batch_open(const batch_options *options);
 void batch_close(batch *batch); /* NULL is allowed */
 
+/* From now on decisions are made against this; between two batches. */
+void batch_revise(batch *batch, double threshold);
 void batch_clear(batch *batch);
 size_t batch_rows(const batch *batch);
 

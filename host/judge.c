@@ -13,9 +13,20 @@ typedef struct {
 
 struct judge {
     judge_options options;
-    verdicts *verdicts; /* NULL: no evidence */
+    verdicts *verdicts; /* NULL: there never were rules for evidence */
     ruling *ruling;     /* [observations_max] of the batch observed last */
 };
+
+static bool by_evidence(const judge *j) {
+    return j->options.terms.rules != NULL;
+}
+
+static verdicts *open_verdicts(const judge *j, const judge_terms *terms) {
+    return verdicts_open(&(verdict_options){.rules = terms->rules,
+                                            .slots_max = j->options.slots_max,
+                                            .window_rows = j->options.window_rows,
+                                            .release_after = terms->release_after});
+}
 
 judge *judge_open(const judge_options *options) {
     judge *j = calloc(1, sizeof *j);
@@ -24,13 +35,10 @@ judge *judge_open(const judge_options *options) {
     }
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
-    if (options->rules != NULL) {
-        j->verdicts = verdicts_open(&(verdict_options){.rules = options->rules,
-                                                       .slots_max = options->slots_max,
-                                                       .window_rows = options->window_rows,
-                                                       .release_after = options->release_after});
+    if (by_evidence(j)) {
+        j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || (options->rules != NULL && j->verdicts == NULL)) {
+    if (j->ruling == NULL || (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -43,6 +51,20 @@ void judge_close(judge *j) {
         free(j->ruling);
         free(j);
     }
+}
+
+bool judge_prepare(const judge *j, const judge_terms *terms, verdicts **room) {
+    bool needed = terms->rules != NULL && j->verdicts == NULL;
+    *room = needed ? open_verdicts(j, terms) : NULL;
+    return !needed || *room != NULL;
+}
+
+void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
+    j->verdicts = room != NULL ? room : j->verdicts;
+    if (terms->rules != NULL) {
+        verdicts_revise(j->verdicts, terms->rules, terms->release_after);
+    }
+    j->options.terms = *terms;
 }
 
 void judge_forget(judge *j, uint32_t slot) {
@@ -74,7 +96,7 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
 }
 
 static ruling rule_by_threshold(const judge *j, const engine_result *result) {
-    const policy *policy = &j->options.policy;
+    const policy *policy = &j->options.terms.policy;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
     return (ruling){.side = {.verdict = (uint8_t)verdict},
@@ -87,8 +109,7 @@ void judge_observe(judge *j, const batch *batch) {
         if (o.fresh) {
             judge_forget(j, o.slot);
         }
-        j->ruling[k] =
-            j->verdicts != NULL ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
+        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
     }
@@ -104,10 +125,11 @@ void judge_skip(judge *j, const batch *batch) {
 }
 
 static policy_listing listing_of(const judge *j, bool group, const wire_text *name) {
-    if (j->options.lists == NULL || j->options.policy.mode == WIRE_OFF || name->length == 0) {
+    const judge_terms *terms = &j->options.terms;
+    if (terms->lists == NULL || terms->policy.mode == WIRE_OFF || name->length == 0) {
         return POLICY_UNLISTED;
     }
-    return lists_find(j->options.lists, group, name->bytes, name->length);
+    return lists_find(terms->lists, group, name->bytes, name->length);
 }
 
 static uint32_t group_observation(const batch *batch, const request *request, size_t row) {
@@ -139,18 +161,20 @@ answer_row judge_row(const judge *j, const batch *batch, const request *request,
                         .group = group->side,
                         .memory_score = (float)result->memory_score,
                         .fill = result->fill,
-                        .decision = (uint8_t)policy_decide(&j->options.policy, belief.verdict),
+                        .decision =
+                            (uint8_t)policy_decide(&j->options.terms.policy, belief.verdict),
                         .verdict = (uint8_t)belief.verdict,
                         .reason = (uint8_t)belief.reason};
 }
 
 const verdict_record *judge_record(const judge *j, uint32_t slot) {
-    return j->verdicts == NULL ? NULL : verdicts_find(j->verdicts, slot);
+    return !by_evidence(j) ? NULL : verdicts_find(j->verdicts, slot);
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {
-    double rows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_ROWS);
-    double windows = evidence_level(j->options.rules, &record->evidence, EVIDENCE_WINDOWS);
+    const evidence_rules *rules = j->options.terms.rules;
+    double rows = evidence_level(rules, &record->evidence, EVIDENCE_ROWS);
+    double windows = evidence_level(rules, &record->evidence, EVIDENCE_WINDOWS);
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);

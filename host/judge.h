@@ -20,19 +20,30 @@
 #include "request.h"
 #include "verdict.h"
 
+/* What is judged by; it may change. */
 typedef struct {
     policy policy;
     const evidence_rules *rules; /* borrowed; NULL: the policy's threshold decides, if it has one */
     const lists *lists;          /* borrowed; NULL: none */
+    size_t release_after;
+} judge_terms;
+
+typedef struct {
+    judge_terms terms;
     size_t slots_max;
     size_t window_rows;
-    size_t release_after;
     size_t observations_max; /* of a batch */
 } judge_options;
 
 typedef struct judge judge;
 judge *judge_open(const judge_options *options); /* NULL: no memory */
 void judge_close(judge *judge);                  /* NULL is allowed */
+
+/* For other terms: judge_prepare makes what they need, on any thread, NULL where there is enough;
+ * false: no memory. judge_revise takes it, and judges by these from now on. What is believed of
+ * accounts stays, also while no evidence decides. */
+bool judge_prepare(const judge *judge, const judge_terms *terms, verdicts **room);
+void judge_revise(judge *judge, const judge_terms *terms, verdicts *room);
 
 void judge_observe(judge *judge, const batch *batch);
 /* In its place where the engine failed: only who was new to his slot is new there still. */

@@ -25,6 +25,7 @@ enum { ERROR_BYTES = PATH_MAX + 512, CHILD_LOOK_MS = 20 };
 struct keeper {
     keeper_options options;
     snapshot_identity identity;
+    char *path;
     char *older; /* PATH.1 */
     bool good;   /* what is at PATH can be read, and is worth more than what is at PATH.1 */
     bool failed; /* so the next failure is no news */
@@ -131,13 +132,13 @@ static void tell(keeper *k, const look *l, double took_ms, int error) {
         log_line(LOG_WARNING,
                  "%s: no snapshot could be written: %s; what is learnt is lost should the daemon "
                  "end",
-                 k->options.path, strerror(error));
+                 k->path, strerror(error));
     } else if (error == 0 && !l->may_fork) {
-        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->options.path);
+        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->path);
     } else if (error == 0 && (!k->told || k->failed)) {
         log_line(LOG_INFO,
                  "snapshot of %zu accounts written to %s in %.0f ms; requests waited %.1f ms",
-                 l->accounts, k->options.path, took_ms, l->held_ms);
+                 l->accounts, k->path, took_ms, l->held_ms);
         k->told = true;
     }
     k->failed = error != 0;
@@ -147,7 +148,7 @@ static void save(keeper *k, bool may_fork) {
     double since = now_ms();
     aside file;
     look l = {.keeper = k, .file = &file, .may_fork = may_fork};
-    if (!aside_open_own(&file, k->options.path)) {
+    if (!aside_open_own(&file, k->path)) {
         tell(k, &l, 0.0, errno);
         return;
     }
@@ -259,9 +260,9 @@ static bool restore_from(keeper *k, const char *path, bool *absent) {
 
 static void restore(keeper *k) {
     bool absent, older_absent;
-    k->good = restore_from(k, k->options.path, &absent);
+    k->good = restore_from(k, k->path, &absent);
     if (!k->good && !restore_from(k, k->older, &older_absent)) {
-        log_line(LOG_WARNING, "%s: %s; starting with nothing learnt", k->options.path,
+        log_line(LOG_WARNING, "%s: %s; starting with nothing learnt", k->path,
                  absent && older_absent ? "no snapshot there, nor at its name with .1"
                                         : "no snapshot that could be restored");
     }
@@ -270,16 +271,24 @@ static void restore(keeper *k) {
 bool keeper_open(keeper **out, const keeper_options *options, char *error, size_t error_bytes) {
     keeper *k = calloc(1, sizeof *k);
     *out = NULL;
-    if (k == NULL || asprintf(&k->older, "%s.1", options->path) < 0) {
+    if (k == NULL || (k->path = strdup(options->path)) == NULL ||
+        asprintf(&k->older, "%s.1", options->path) < 0) {
+        if (k != NULL) {
+            free(k->path);
+        }
         free(k);
         snprintf(error, error_bytes, "out of memory");
         return false;
     }
     k->options = *options;
+    k->options.path = NULL; /* the caller's, not kept, as the next */
+    k->options.reference = NULL;
     k->identity =
         snapshot_identity_of(options->reference, options->window_rows,
                              service_facts(options->service).memory_rank, options->half_life_rows);
-    restore(k);
+    if (!options->fresh) {
+        restore(k);
+    }
     if (!start(k)) {
         snprintf(error, error_bytes, "no thread to be had for snapshots");
         keeper_close(k);
@@ -304,5 +313,6 @@ void keeper_close(keeper *k) {
     pthread_cond_destroy(&k->woken);
     pthread_mutex_destroy(&k->lock);
     free(k->older);
+    free(k->path);
     free(k);
 }

@@ -28,12 +28,13 @@
 enum { KEEPER_EVERY_S_DEFAULT = 60, KEEPER_EVERY_S_MAX = 7 * 24 * 3600 };
 
 typedef struct {
-    const char *path;           /* borrowed, as the next two */
-    const reference *reference; /* the service's */
-    service *service;           /* no request has come to it yet */
+    const char *path;           /* copied */
+    const reference *reference; /* the service's; read while opening */
+    service *service;           /* borrowed; no request has come to it yet */
     size_t window_rows;
     double half_life_rows;
     size_t every_s; /* 0: only at the end */
+    bool fresh;     /* nothing is restored; requests may have come */
 } keeper_options;
 
 typedef struct keeper keeper;

@@ -6,12 +6,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
 
-enum { OPS = WIRE_EXPLAIN + 1, DECISIONS = WIRE_LABEL_ONLY + 1, BUCKETS_MAX = 24 };
+enum {
+    OPS = WIRE_EXPLAIN + 1,
+    MODES = WIRE_OFF + 1,
+    ACTIONS = WIRE_ACT_FLAG + 1,
+    DECISIONS = WIRE_LABEL_ONLY + 1,
+    BUCKETS_MAX = 24
+};
 
 /* Upper bounds, rising, in what is counted, and as they are written. */
 typedef struct {
@@ -62,13 +69,20 @@ typedef struct {
     atomic_uint_fast64_t sum;
 } histogram;
 
+struct metrics_model {
+    metrics *of;
+    char name[WIRE_MODEL_BYTES_MAX + 1];
+    atomic_uint_fast64_t rows;
+    atomic_uint_fast64_t decided[MODES][ACTIONS][DECISIONS];
+};
+
 struct metrics {
+    metrics_model model[METRICS_MODELS_MAX];
+    atomic_size_t models; /* named, so that they are written */
+    atomic_uint_fast64_t poisoned;
     double started_s;                       /* since 1970 */
     atomic_uint_fast64_t received[OPS + 1]; /* by op; the last: not understood */
     atomic_uint_fast64_t refused[WIRE_CODES];
-    atomic_uint_fast64_t rows;
-    atomic_uint_fast64_t decided[DECISIONS];
-    atomic_uint_fast64_t poisoned;
     histogram stage[METRICS_STAGES];
     histogram request;
     histogram batch;
@@ -104,6 +118,23 @@ metrics *metrics_open(void) {
 
 void metrics_close(metrics *m) {
     free(m);
+}
+
+metrics_model *metrics_model_of(metrics *m, const char *name) {
+    size_t models = m == NULL ? METRICS_MODELS_MAX : atomic_load(&m->models);
+    for (size_t i = 0; m != NULL && i < models; i++) {
+        if (strcmp(m->model[i].name, name) == 0) {
+            return &m->model[i];
+        }
+    }
+    if (models == METRICS_MODELS_MAX) {
+        return NULL;
+    }
+    metrics_model *new = &m->model[models];
+    new->of = m;
+    snprintf(new->name, sizeof new->name, "%s", name);
+    atomic_store(&m->models, models + 1);
+    return new;
 }
 
 /* ---- counting ---- */
@@ -151,18 +182,18 @@ static uint64_t count_of(const uint8_t *decisions, size_t rows, uint8_t decision
     return count;
 }
 
-void metrics_decided(metrics *m, const uint8_t *decisions, size_t rows, bool poisoned) {
+void metrics_decided(metrics_model *m, const metrics_decisions *d) {
     if (m == NULL) {
         return;
     }
     for (size_t i = 0; i < DECISIONS; i++) {
-        uint64_t count = count_of(decisions, rows, (uint8_t)i);
-        add(&m->decided[i], count);
-        if (i == WIRE_POISON && poisoned) {
-            add(&m->poisoned, count);
+        uint64_t count = count_of(d->decisions, d->rows, (uint8_t)i);
+        add(&m->decided[d->mode][d->action][i], count);
+        if (i == WIRE_POISON && d->poisoned) {
+            add(&m->of->poisoned, count);
         }
     }
-    add(&m->rows, rows);
+    add(&m->rows, d->rows);
 }
 
 void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_ns,
@@ -279,45 +310,98 @@ static void write_traffic(FILE *out, const metrics *m) {
     write_histogram(out, "adder_batch_rows", NULL, &m->batch, &rows_bounds);
 }
 
-static void write_model(FILE *out, const metrics *m, const metrics_now *now) {
+/* Those in force, zero or not, and those that have been. */
+static void write_decisions(FILE *out, const metrics_model *m, const metrics_model_now *now) {
+    for (size_t i = 0; i < (size_t)MODES * ACTIONS * DECISIONS; i++) {
+        size_t mode = i / (ACTIONS * DECISIONS), action = i / DECISIONS % ACTIONS;
+        uint64_t count = read_counter(&m->decided[mode][action][i % DECISIONS]);
+        bool in_force = now != NULL && mode == now->mode && action == now->action;
+        if (in_force || count > 0) {
+            write_label(out, "adder_decisions_total{", "model", m->name);
+            fprintf(out, ",mode=\"%s\",action=\"%s\",decision=\"%s\"} %llu\n", mode_texts[mode],
+                    action_texts[action], decision_texts[i % DECISIONS], (unsigned long long)count);
+        }
+    }
+}
+
+static const metrics_model_now *model_now(const metrics_now *now, const char *name) {
+    for (size_t i = 0; i < now->models; i++) {
+        if (strcmp(now->model[i].name, name) == 0) {
+            return &now->model[i];
+        }
+    }
+    return NULL;
+}
+
+static void write_models(FILE *out, const metrics *m, const metrics_now *now) {
+    size_t models = atomic_load(&m->models);
+    write_head(out, "adder_rows_total", "counter", "Rows scored.");
+    for (size_t i = 0; i < models; i++) {
+        write_of_model(out, "adder_rows_total", m->model[i].name, read_counter(&m->model[i].rows));
+    }
+    write_head(out, "adder_decisions_total", "counter", "Rows scored, by their decision.");
+    for (size_t i = 0; i < models; i++) {
+        write_decisions(out, &m->model[i], model_now(now, m->model[i].name));
+    }
+}
+
+/* A gauge, or what a service counts itself, of each model that is served. */
+typedef struct {
+    const char *name, *type, *help;
+    uint64_t (*value)(const metrics_model_now *model);
+} of_models;
+
+#define VALUE_OF(MEMBER)                                                                           \
+    static uint64_t value_of_##MEMBER(const metrics_model_now *model) {                            \
+        return model->MEMBER;                                                                      \
+    }
+VALUE_OF(accounts)
+VALUE_OF(accounts_max)
+VALUE_OF(account_bytes)
+VALUE_OF(block_bytes)
+VALUE_OF(evictions)
+VALUE_OF(queue_requests)
+VALUE_OF(queue_rows)
+VALUE_OF(degraded)
+
+static const of_models model_series[] = {
+    {"adder_accounts", "gauge", "Accounts and groups held.", value_of_accounts},
+    {"adder_accounts_max", "gauge", "Accounts and groups that can be held.", value_of_accounts_max},
+    {"adder_account_bytes", "gauge", "Bytes of one account in the engine.", value_of_account_bytes},
+    {"adder_block_bytes", "gauge",
+     "Bytes of one class in an account's memory, beside adder_account_bytes.",
+     value_of_block_bytes},
+    {"adder_evictions_total", "counter",
+     "Accounts and groups that gave their place to another one.", value_of_evictions},
+    {"adder_queue_requests", "gauge", "Requests that wait for the engine.",
+     value_of_queue_requests},
+    {"adder_queue_rows", "gauge",
+     "Rows of requests that wait for the engine, those with a group twice.", value_of_queue_rows},
+    {"adder_engine_degraded", "gauge", "1: the device was lost and the CPU engine has taken over.",
+     value_of_degraded},
+};
+
+static void write_gauges(FILE *out, const metrics_now *now) {
     write_head(out, "adder_build_info", "gauge", "Always 1.");
     write_label(out, "adder_build_info{", "version", now->version);
     write_label(out, ",", "engine", now->engine);
     fputs("} 1\n", out);
-    write_head(out, "adder_rows_total", "counter", "Rows scored.");
-    write_of_model(out, "adder_rows_total", now->model, read_counter(&m->rows));
-    write_head(out, "adder_decisions_total", "counter", "Rows scored, by their decision.");
-    for (size_t i = 0; i < DECISIONS; i++) {
-        write_label(out, "adder_decisions_total{", "model", now->model);
-        fprintf(out, ",mode=\"%s\",action=\"%s\",decision=\"%s\"} %llu\n", mode_texts[now->mode],
-                action_texts[now->action], decision_texts[i],
-                (unsigned long long)read_counter(&m->decided[i]));
+    for (size_t s = 0; s < sizeof model_series / sizeof *model_series; s++) {
+        const of_models *series = &model_series[s];
+        write_head(out, series->name, series->type, series->help);
+        for (size_t i = 0; i < now->models; i++) {
+            write_of_model(out, series->name, now->model[i].name, series->value(&now->model[i]));
+        }
     }
-    write_head(out, "adder_accounts", "gauge", "Accounts and groups held.");
-    write_of_model(out, "adder_accounts", now->model, now->accounts);
-}
-
-static void write_gauges(FILE *out, const metrics_now *now) {
-    write_one(out, "adder_accounts_max", "gauge", "Accounts and groups that can be held.",
-              now->accounts_max);
-    write_one(out, "adder_account_bytes", "gauge", "Bytes of one account in the engine.",
-              now->account_bytes);
-    write_one(out, "adder_block_bytes", "gauge",
-              "Bytes of one class in an account's memory, beside adder_account_bytes.",
-              now->block_bytes);
-    write_one(out, "adder_evictions_total", "counter",
-              "Accounts and groups that gave their place to another one.", now->evictions);
-    write_one(out, "adder_queue_requests", "gauge", "Requests that wait for the engine.",
-              now->queue_requests);
-    write_one(out, "adder_queue_rows", "gauge",
-              "Rows of requests that wait for the engine, those with a group twice.",
-              now->queue_rows);
     write_one(out, "adder_in_flight", "gauge", "Requests received and not answered yet.",
               now->in_flight);
     write_one(out, "adder_connections_refused_total", "counter",
               "Connections turned away because there were too many.", now->connections_refused);
-    write_one(out, "adder_engine_degraded", "gauge",
-              "1: the device was lost and the CPU engine has taken over.", now->degraded);
+    write_one(out, "adder_reloads_total", "counter", "Reloads of the configuration that were made.",
+              now->reloads);
+    write_one(out, "adder_reloads_failed_total", "counter",
+              "Reloads that were refused, so that the configuration before stayed.",
+              now->reloads_failed);
 }
 
 static uint64_t resident_bytes(void) {
@@ -340,7 +424,7 @@ char *metrics_text(const metrics *m, const metrics_now *now, size_t *bytes) {
         return NULL;
     }
     if (now->serving) {
-        write_model(out, m, now);
+        write_models(out, m, now);
         write_gauges(out, now);
     }
     write_traffic(out, m);

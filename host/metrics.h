@@ -28,25 +28,38 @@ typedef enum {
     METRICS_STAGES,
 } metrics_stage;
 
-/* At the moment of writing; texts are borrowed. */
+/* What is known of a model at the moment of writing; texts are borrowed. */
 typedef struct {
-    bool serving; /* else the rest is not known yet and left out */
-    const char *version;
-    const char *engine;
-    const char *model;
+    const char *name;
     wire_mode mode;
     wire_action action;
     size_t accounts, accounts_max;
     uint64_t evictions;
     size_t account_bytes, block_bytes;
     size_t queue_requests, queue_rows;
+    bool degraded;
+} metrics_model_now;
+
+typedef struct {
+    bool serving; /* else the rest is not known yet and left out */
+    const char *version;
+    const char *engine;
     size_t in_flight;
     size_t connections_refused;
-    bool degraded;
+    size_t reloads, reloads_failed;
+    size_t models;
+    metrics_model_now model[WIRE_MODELS_MAX];
 } metrics_now;
 
 metrics *metrics_open(void); /* NULL: no memory */
 void metrics_close(metrics *metrics);
+
+/* What is counted of a model: its own since the process began, also when it is served no more and
+ * then again. Lives as long as metrics. NULL: nothing is counted, or METRICS_MODELS_MAX names have
+ * come. One caller at a time. */
+enum { METRICS_MODELS_MAX = 4 * WIRE_MODELS_MAX };
+typedef struct metrics_model metrics_model;
+metrics_model *metrics_model_of(metrics *metrics, const char *name);
 
 /* A clock for the durations below; 0 where nothing is counted. */
 uint64_t metrics_clock_ns(const metrics *metrics);
@@ -60,7 +73,14 @@ void metrics_stage_took(metrics *metrics, metrics_stage stage, uint64_t took_ns)
 void metrics_stage_since(metrics *metrics, metrics_stage stage, uint64_t start_ns);
 void metrics_batch(metrics *metrics, size_t rows);
 /* Rows that have been scored; poisoned: those decided so get poison in their reply. */
-void metrics_decided(metrics *metrics, const uint8_t *decisions, size_t rows, bool poisoned);
+typedef struct {
+    wire_mode mode;
+    wire_action action;
+    const uint8_t *decisions; /* [rows] */
+    size_t rows;
+    bool poisoned;
+} metrics_decisions;
+void metrics_decided(metrics_model *model, const metrics_decisions *decisions);
 /* A reply has been encoded since encode_ns. Of scores, and only of those that were carried out,
  * count the time of encoding and the time since received_ns. */
 void metrics_replied(metrics *metrics, wire_code code, wire_op op, uint64_t received_ns,

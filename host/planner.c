@@ -78,8 +78,8 @@ static void explain(planner *p, request *r) {
     if (r->known && !explain_slot(&(explain_source){.engine = o->engine,
                                                     .statistics = o->statistics,
                                                     .judge = o->judge,
-                                                    .policy = o->policy,
-                                                    .release_after = o->release_after,
+                                                    .policy = &o->terms->policy,
+                                                    .release_after = o->terms->release_after,
                                                     .window_rows = o->window_rows},
                                   slot, r->explanation)) {
         request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");

@@ -26,11 +26,10 @@ typedef struct {
     judge *judge;
     answers *answers;
     const engine_reference *statistics;
-    const policy *policy;
+    const judge_terms *terms;
     size_t rows_max; /* of a request */
     size_t batch_rows_max;
     size_t window_rows;
-    size_t release_after;
 } planner_options;
 
 typedef struct {

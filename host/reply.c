@@ -86,14 +86,14 @@ static void add_poison(wire_scores *scores, poison_source *source) {
     scores->pad_bytes = wire_scores_pad(scores, r->wire.rows);
 }
 
-static void add_detail(wire_scores *scores, const reply_facts *facts, const request *r) {
+static void add_detail(wire_scores *scores, const request *r) {
     bool grouped = r->wire.groups != NULL;
-    scores->reasons = facts->has_verdicts ? r->reasons : NULL;
-    scores->evidence = facts->has_evidence ? r->evidence : NULL;
+    scores->reasons = r->terms.has_verdicts ? r->reasons : NULL;
+    scores->evidence = r->terms.has_evidence ? r->evidence : NULL;
     scores->group_scores = grouped ? r->group_scores : NULL;
-    scores->group_excess = grouped && facts->has_tables ? r->group_excess : NULL;
-    scores->group_evidence = grouped && facts->has_evidence ? r->group_evidence : NULL;
-    scores->group_verdicts = grouped && facts->has_verdicts ? r->group_verdicts : NULL;
+    scores->group_excess = grouped && r->terms.has_tables ? r->group_excess : NULL;
+    scores->group_evidence = grouped && r->terms.has_evidence ? r->group_evidence : NULL;
+    scores->group_verdicts = grouped && r->terms.has_verdicts ? r->group_verdicts : NULL;
 }
 
 static int encode_scores(const reply_facts *facts, request *r, nng_msg *message) {
@@ -102,16 +102,16 @@ static int encode_scores(const reply_facts *facts, request *r, nng_msg *message)
                           .rows = r->wire.rows,
                           .scores = r->scores,
                           .memory_scores = facts->has_memory ? r->memory_scores : NULL,
-                          .excess = facts->has_tables ? r->excess : NULL,
+                          .excess = r->terms.has_tables ? r->excess : NULL,
                           .decisions = r->decisions,
-                          .verdicts = facts->has_verdicts ? r->verdicts : NULL,
+                          .verdicts = r->terms.has_verdicts ? r->verdicts : NULL,
                           .fill = r->fill,
                           .classes = facts->limits->classes,
                           .degraded = r->degraded};
     if (r->wire.want_detail) {
-        add_detail(&scores, facts, r);
+        add_detail(&scores, r);
     }
-    if (r->wire.want_poison && facts->may_poison) {
+    if (r->wire.want_poison && r->terms.may_poison) {
         add_poison(&scores, &source);
     }
     return wire_encode_scores(message, &scores);

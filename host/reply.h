@@ -14,16 +14,12 @@
 #include "request.h"
 #include "wire.h"
 
-/* What all replies share; never written while calls run. */
+/* What all replies of a model share; never written while calls run. */
 typedef struct {
     const wire_limits *limits;
     poison poison;
     bool hard_label;
-    bool may_poison; /* some decision can be poison */
     bool has_memory;
-    bool has_tables;   /* excesses */
-    bool has_verdicts; /* some are reached */
-    bool has_evidence; /* they come from evidence */
 } reply_facts;
 
 /* hello is used for WIRE_HELLO alone. 0 or an NNG error. */

@@ -16,8 +16,19 @@
 #include "server.h"
 #include "wire.h"
 
+/* What the rules in force let a reply say; reloading may change them. */
+typedef struct {
+    bool may_poison;   /* some decision can be poison */
+    bool has_tables;   /* excesses */
+    bool has_verdicts; /* some are reached */
+    bool has_evidence; /* they come from evidence */
+} reply_terms;
+
+typedef struct service service;
+
 typedef struct {
     server_call *call;
+    service *service;  /* of its model; NULL: it has none, or has not come so far */
     wire_request wire; /* points into the call's message and the scratch */
     wire_scratch *scratch;
     uint64_t received_ns; /* by the metrics' clock */
@@ -30,6 +41,7 @@ typedef struct {
     uint32_t retry_after_ms;       /* overloaded */
     bool known;                    /* forget, explain */
     wire_explanation *explanation; /* explain */
+    reply_terms terms;             /* as of the answer */
     bool degraded;                 /* scored after the engine had lost its device */
     float *scores;                 /* [rows_max], as all that follow up to poison_labels */
     float *memory_scores;

@@ -1,14 +1,16 @@
 /*
- * service.h - the way of a request (design section 3), from decoded message to reply.
+ * service.h - one model's accounts and engine, and the way of a request through them (design
+ * section 3): from a decoded message to what its reply says.
  *
- *     server -> service_begin: decode, check -> queue -> service_work: accounts, engine, policy
- *            -> service_encode: poison, reply -> server
+ *     front -> service_put: check -> queue -> service_work: accounts, engine, policy
+ *           -> service_encode: poison, reply -> front
  *
- * Threads: all run on the server's, service_end anywhere. Accounts and engine belong to one thread
- * at a time, the one that owns the queue: who calls service_work when something waits and nobody is
- * at it carries out all that waits as one batch, answers it, and goes on with what others have put
- * meanwhile. So a service at rest answers without waking another thread, and a busy one batches. A
- * request is touched by one thread at a time; the queue hands it over.
+ * Threads: all run on the server's, service_end and service_revise anywhere. Accounts and engine
+ * belong to one thread at a time, the one that owns the queue: who calls service_work when
+ * something waits and nobody is at it carries out all that waits as one batch, answers it, and goes
+ * on with what others have put meanwhile. So a service at rest answers without waking another
+ * thread, and a busy one batches. A request is touched by one thread at a time; the queue hands it
+ * over.
  */
 #ifndef ADDER_SERVICE_H
 #define ADDER_SERVICE_H
@@ -17,13 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admission.h"
 #include "lists.h"
 #include "metrics.h"
 #include "poison.h"
 #include "policy.h"
 #include "reference.h"
-#include "server.h"
+#include "request.h"
 #include "snapshot.h"
+#include "terms.h"
 
 enum {
     SERVICE_FLIGHTS = 2, /* batches at work in the engine at once, if it takes as many */
@@ -48,7 +52,7 @@ typedef struct {
     size_t contexts;       /* requests at once */
     policy policy;         /* with a threshold it decides; else evidence, where the reference has
                             * tables for this window */
-    const lists *lists;    /* borrowed; NULL: none */
+    const lists *lists;    /* borrowed until service_revise; NULL: none */
     size_t release_after;  /* clean queries that free a flagged account; 0: none do */
     bool hard_label;       /* poison with labels instead of probabilities */
     poison_kind poison;    /* of the probabilities */
@@ -56,31 +60,48 @@ typedef struct {
     metrics *metrics;            /* borrowed; NULL: nothing is counted */
 } service_options;
 
-typedef struct service service;
-
 bool service_open(service **out, const service_options *options, char *error, size_t error_bytes);
 void service_close(service *service); /* NULL is allowed; no call may be running */
 
-/* Rows of a request that are in force. */
-size_t service_rows_max(const service *service);
+/* What a request must be like. */
+const wire_limits *service_limits(const service *service);
 /* The longest message that can hold a request of rows_max rows. */
 size_t service_message_bytes_max(const service *service);
 /* The engine's, as of opening. */
 engine_facts service_facts(const service *service);
 
-/* What the service knows of this moment; what the server knows is left. Any thread. */
-void service_look(const service *service, metrics_now *now);
+/* What the service knows of this moment. Any thread. */
+void service_look(service *service, metrics_model_now *now);
+typedef struct {
+    size_t accounts, accounts_max;
+    uint64_t rows; /* scored since it was opened */
+} service_counts;
+service_counts service_count(const service *service);
+void service_tell(service *service, wire_model *model);
+
+/* Takes new terms (the policy's decisions_only stays) in two steps, so that those of several models
+ * are taken together or not at all. What they borrow is the caller's, and what the old ones
+ * borrowed is not used any more once service_revise has returned, which it has between two batches.
+ * False: one line in error. */
+typedef struct service_revision service_revision;
+bool service_prepare(service *service, const terms_options *options, service_revision **out,
+                     char *error, size_t error_bytes);
+void service_revise(service *service, service_revision *revision); /* which it frees */
+void service_drop(service_revision *revision);                     /* NULL is allowed */
+
 /* Calls `visit` once, between two batches, on whichever thread owns the queue: nothing is at work,
- * and no request goes on until it returns, which it has when this does. Not from such a thread; one
- * caller at a time. */
+ * and no request goes on until it returns, which it has when this does. Not from such a thread. */
 typedef void (*service_visitor)(void *context, const snapshot_state *state);
 void service_visit(service *service, service_visitor visit, void *context);
 
-/* As server_options want them; host is the service. service_work leaves at once where another
+/* How full its queue is; of service_put's requests, and for who refuses others. */
+const admission *service_admission(const service *service);
+/* A request decoded for this model. True: it is to be answered now. */
+bool service_put(service *service, request *request);
+/* Carries out what waits, in at most so many rounds; true: more waits. Leaves at once where another
  * thread is at it. */
-bool service_begin(void *host, server_call *call, const void *message, size_t bytes);
-bool service_work(void *host, size_t rounds);
-int service_encode(void *host, server_call *call, nng_msg *reply);
+bool service_work(service *service, size_t rounds);
+int service_encode(service *service, request *request, nng_msg *reply); /* 0 or an NNG error */
 
 /* From now on new requests are refused with "draining"; those that wait are still carried out. */
 void service_end(service *service);

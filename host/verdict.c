@@ -42,6 +42,12 @@ void verdicts_close(verdicts *v) {
     }
 }
 
+void verdicts_revise(verdicts *v, const evidence_rules *rules, size_t release_after) {
+    v->options.rules = rules;
+    v->options.release_after = release_after;
+    v->rows_min = evidence_rows_min(rules);
+}
+
 void verdicts_forget(verdicts *v, uint32_t slot) {
     v->record[slot] = (verdict_record){0};
 }

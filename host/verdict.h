@@ -69,6 +69,8 @@ typedef struct verdicts verdicts;
 verdicts *verdicts_open(const verdict_options *options); /* NULL: no memory */
 void verdicts_close(verdicts *verdicts);                 /* NULL is allowed */
 
+/* From now on by these rules, which are borrowed in place of the old ones. */
+void verdicts_revise(verdicts *verdicts, const evidence_rules *rules, size_t release_after);
 /* For a new account in the slot. */
 void verdicts_forget(verdicts *verdicts, uint32_t slot);
 typedef struct {

@@ -72,11 +72,16 @@ typedef struct {
 
 /* What a decoder needs to know of the daemon. */
 typedef struct {
-    const char *model; /* the one served */
+    const char *model;
     size_t dim;
     size_t classes;
     size_t rows_max;
 } wire_limits;
+/* Of all models that are served. */
+typedef struct {
+    const wire_limits *model; /* [models], of different names */
+    size_t models;            /* 1..WIRE_MODELS_MAX */
+} wire_served;
 
 typedef struct {
     wire_op op;
@@ -84,7 +89,7 @@ typedef struct {
     uint64_t client;
     uint64_t seq;
     uint64_t deadline_ms; /* so long from its receipt the caller waits; 0: no matter how long */
-    wire_text model;      /* length 0: none given */
+    size_t model;         /* score, forget, explain: its place among those served */
     wire_text account;    /* forget, explain: whom */
     bool is_group;        /* `account` names a group */
     size_t rows;          /* score: N, 1..rows_max */
@@ -104,9 +109,8 @@ void wire_scratch_close(wire_scratch *scratch);   /* NULL is allowed */
 
 /* Decodes and checks a request wholly: on WIRE_OK it can be carried out. Whatever came, text is
  * then fit for a log: it never repeats a peer's bytes. */
-wire_code wire_decode_request(wire_request *request, wire_scratch *scratch,
-                              const wire_limits *limits, const void *message, size_t bytes,
-                              char text[WIRE_TEXT_MAX]);
+wire_code wire_decode_request(wire_request *request, wire_scratch *scratch, wire_served served,
+                              const void *message, size_t bytes, char text[WIRE_TEXT_MAX]);
 
 /* What a client sends. Arrays are host order (little-endian machines only), aligned as their type.
  */

@@ -53,7 +53,8 @@ typedef struct {
     const msgpack_object *found[KEYS];
     wire_request *request;
     wire_scratch *scratch;
-    const wire_limits *limits;
+    wire_served served;
+    const wire_limits *limits; /* of the request's model */
     char *text;
 } decoding;
 
@@ -133,17 +134,35 @@ static wire_code decode_identity(decoding *d) {
     return WIRE_OK;
 }
 
-static wire_code decode_model(decoding *d) {
-    const msgpack_object *model = d->found[KEY_MODEL];
-    if (model == NULL) {
-        return WIRE_OK;
-    }
-    if (!wire_map_str_is(model, d->limits->model)) {
+static wire_code unknown_model(const decoding *d, const msgpack_object *model) {
+    if (d->served.models == 1) {
         return wire_refuse(d->text, WIRE_UNKNOWN_MODEL,
                            "model: expected \"%.128s\", came another str of %u bytes",
-                           d->limits->model, (unsigned)model->via.str.size);
+                           d->served.model[0].model, (unsigned)model->via.str.size);
     }
-    d->request->model = (wire_text){model->via.str.ptr, model->via.str.size};
+    return wire_refuse(d->text, WIRE_UNKNOWN_MODEL,
+                       "model: expected one of the %zu that are served, came another str of %u "
+                       "bytes",
+                       d->served.models, (unsigned)model->via.str.size);
+}
+
+/* Whose limits hold from now on. */
+static wire_code decode_model(decoding *d) {
+    const msgpack_object *model = d->found[KEY_MODEL];
+    size_t i = 0;
+    if (model == NULL && d->served.models != 1) {
+        return wire_refuse(d->text, WIRE_UNKNOWN_MODEL,
+                           "model: needed where %zu are served, came none", d->served.models);
+    }
+    while (model != NULL && i < d->served.models &&
+           !wire_map_str_is(model, d->served.model[i].model)) {
+        i++;
+    }
+    if (i == d->served.models) {
+        return unknown_model(d, model);
+    }
+    d->request->model = i;
+    d->limits = &d->served.model[i];
     return WIRE_OK;
 }
 
@@ -344,10 +363,9 @@ static wire_code decode_score(decoding *d) {
                              d->text);
 }
 
-wire_code wire_decode_request(wire_request *request, wire_scratch *scratch,
-                              const wire_limits *limits, const void *message, size_t bytes,
-                              char text[WIRE_TEXT_MAX]) {
-    decoding d = {.request = request, .scratch = scratch, .limits = limits, .text = text};
+wire_code wire_decode_request(wire_request *request, wire_scratch *scratch, wire_served served,
+                              const void *message, size_t bytes, char text[WIRE_TEXT_MAX]) {
+    decoding d = {.request = request, .scratch = scratch, .served = served, .text = text};
     *request = (wire_request){0};
     text[0] = '\0';
     msgpack_zone_clear(&scratch->zone);

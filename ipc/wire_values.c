@@ -20,7 +20,8 @@ enum {
     BF16_MAGNITUDE_MAX = 0x5368, /* the upper half of 1e12f, 0x5368d4a5, rounded down */
     F32_MAGNITUDE_MAX = 0x5368d4a5,
 };
-static_assert(WIRE_VALUE_MAX == 1e12f, "the bit patterns above are those of 1e12f");
+static_assert((long long)WIRE_VALUE_MAX == 999999995904,
+              "the bit patterns above are those of 1e12f");
 
 /* Both return whether some of the `count` values is bad. */
 static inline bool any_bad_32(const unsigned char *bytes, size_t count) {

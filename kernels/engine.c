@@ -162,6 +162,7 @@ engine_status engine_open(engine **out, const engine_reference *reference,
     }
     e->reference = *reference;
     e->options = *options;
+    e->options.name = NULL; /* the caller's, not kept */
     e->ops = choose(options->name, e->note, error, error_bytes);
     engine_status status = e->ops == NULL
                                ? ENGINE_BAD_ARGUMENT
@@ -326,6 +327,22 @@ engine_status engine_import(engine *e, uint32_t slot, const void *bytes, size_t 
     }
     engine_status status = e->ops->import_slot(e->state, slot, bytes, used);
     return took_over(e, status) ? ENGINE_INTERNAL : status;
+}
+
+engine_status engine_calibrate(engine *e, const engine_benign *benign) {
+    char error[NOTE_BYTES];
+    if (!table_valid("window's", benign, e->reference.classes, error, sizeof error)) {
+        return ENGINE_BAD_ARGUMENT;
+    }
+    if (e->state == NULL) {
+        return ENGINE_INTERNAL;
+    }
+    engine_status status = e->ops->calibrate(e->state, benign);
+    if (status == ENGINE_BAD_ARGUMENT) {
+        return status;
+    }
+    e->reference.benign = benign; /* for an engine that takes over */
+    return took_over(e, status) ? ENGINE_OK : status;
 }
 
 engine_facts engine_describe(const engine *e) {

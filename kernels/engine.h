@@ -202,6 +202,12 @@ engine_status engine_read_window(const engine_reference *reference, const void *
                                  engine_class *classes, size_t capacity, size_t *count,
                                  engine_result *total);
 
+/* From now on excesses are by these tables of windows, which are borrowed in place of the
+ * reference's; NULL: there are none, and every excess is 0. With nothing at work. An engine on a
+ * device takes tables of as many rungs as those it was opened with; others are BAD_ARGUMENT, as are
+ * bad ones, and the old ones stay. */
+engine_status engine_calibrate(engine *engine, const engine_benign *benign);
+
 engine_facts engine_describe(const engine *engine);
 const char *engine_status_text(engine_status status);
 

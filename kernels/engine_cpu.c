@@ -430,6 +430,12 @@ static engine_status cpu_import(void *state, uint32_t slot, const void *bytes, s
     return parcel_read(&store, slot, bytes, used) ? ENGINE_OK : ENGINE_BAD_ARGUMENT;
 }
 
+static engine_status cpu_calibrate(void *state, const engine_benign *benign) {
+    cpu *e = state;
+    e->benign = engine_benign_of(benign);
+    return ENGINE_OK;
+}
+
 static engine_facts cpu_describe(const void *state) {
     const cpu *e = state;
     return (engine_facts){
@@ -450,6 +456,7 @@ const engine_ops engine_cpu_ops = {
     .forget = cpu_forget,
     .export_slot = cpu_export,
     .import_slot = cpu_import,
+    .calibrate = cpu_calibrate,
     .describe = cpu_describe,
     .close = cpu_close,
 };

@@ -398,6 +398,6 @@ static const char *cuda_lost(const void *state) {
 
 extern "C" const engine_ops engine_cuda_ops;
 const engine_ops engine_cuda_ops = {
-    "cuda",      cuda_answers, cuda_open,     cuda_submit, cuda_collect, cuda_forget,
-    cuda_export, cuda_import,  cuda_describe, cuda_close,  cuda_lost,
+    "cuda",      cuda_answers, cuda_open,      cuda_submit,   cuda_collect, cuda_forget,
+    cuda_export, cuda_import,  cuda_calibrate, cuda_describe, cuda_close,   cuda_lost,
 };

@@ -67,6 +67,7 @@ typedef struct {
 /* engine_cuda_open.cu */
 engine_status cuda_open(void **state, const engine_reference *reference,
                         const engine_options *options, char *error, size_t error_bytes);
+engine_status cuda_calibrate(void *state, const engine_benign *benign);
 void cuda_close(void *state);
 bool cuda_answers(char *why, size_t why_bytes);
 

@@ -20,6 +20,7 @@ typedef struct {
     engine_status (*export_slot)(void *state, uint32_t slot, void *bytes, size_t capacity,
                                  size_t *used);
     engine_status (*import_slot)(void *state, uint32_t slot, const void *bytes, size_t used);
+    engine_status (*calibrate)(void *state, const engine_benign *benign);
     engine_facts (*describe)(const void *state);
     void (*close)(void *state);
     /* After a call that returned an error: whether the engine is of no use any more, and why.

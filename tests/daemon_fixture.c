@@ -116,8 +116,12 @@ static void wait_for_answer(daemon_fixture *d) {
 
 void daemon_start(daemon_fixture *d, const char *const flags[]) {
     const char *argv[CHILD_ARGUMENTS_MAX];
-    char out[PATH_BYTES], err[PATH_BYTES];
     daemon_arguments(d, flags, argv);
+    daemon_start_as(d, argv);
+}
+
+void daemon_start_as(daemon_fixture *d, const char *const argv[]) {
+    char out[PATH_BYTES], err[PATH_BYTES];
     d->child =
         child_start(argv, daemon_path(d, "adderd.out", out), daemon_path(d, "adderd.err", err));
     wait_for_answer(d);

@@ -40,6 +40,8 @@ void daemon_use_tcp(daemon_fixture *d);
 void daemon_use_tls(daemon_fixture *d, const tls_files *files);
 /* Starts adderd with one engine thread and these flags, and waits until it answers a ping. */
 void daemon_start(daemon_fixture *d, const char *const flags[]);
+/* Likewise with this argument vector, by which it listens at url. */
+void daemon_start_as(daemon_fixture *d, const char *const argv[]);
 /* SIGTERM; it must end with status 0. */
 void daemon_stop(daemon_fixture *d);
 /* Only waits for the end, with status 0, of a daemon that was sent a signal; the client stays. */

@@ -23,10 +23,11 @@
 
 enum {
     THREADS = 8,
-    CLIENTS = 3,          /* shared by the threads */
-    REQUESTS = 150,       /* of each thread before the signal */
-    AFTER_REQUESTS = 200, /* of all threads together, before the signal comes */
-    ACCOUNTS = 24,        /* shared by the threads; the daemon holds fewer */
+    CLIENTS = 3,    /* shared by the threads */
+    REQUESTS = 150, /* of each thread before the signal */
+    AFTER_REQUESTS = 200,
+    RELOAD_MS = 50, /* of all threads together, before the signal comes */
+    ACCOUNTS = 24,  /* shared by the threads; the daemon holds fewer */
     ACCOUNTS_HELD = 20,
     ROWS_MAX = 20, /* as many as accounts are held */
     DIM = 64,
@@ -41,6 +42,7 @@ typedef struct {
     adder_client *client[CLIENTS];
     char account[ACCOUNTS][16];
     char snapshot[CHILD_PATH_BYTES * 2];
+    char config[CHILD_PATH_BYTES * 2];
     atomic_size_t after; /* requests of the second part */
     atomic_bool signalled;
     int admin_port;
@@ -239,12 +241,30 @@ static void *scrape_on(void *argument) {
 
 /* ---- the run ---- */
 
+/* Every fourth time another half-life, thus another service. */
+static void write_config(const load *l, size_t round) {
+    char yaml[64];
+    int length = snprintf(yaml, sizeof yaml, "threshold: 12\nrelease-after: %zu\nhalf-life: %zu\n",
+                          round, 500 + round / 4 % 3);
+    child_write(l->config, yaml, (size_t)length);
+}
+
+static void reload_while_they_ask(load *l) {
+    for (size_t round = 1; atomic_load(&l->after) < AFTER_REQUESTS; round++) {
+        write_config(l, round);
+        kill(l->d.child, SIGHUP);
+        nng_msleep(RELOAD_MS);
+    }
+}
+
 static void load_open(load *l) {
     /* OpenBLAS is not instrumented: what its own threads share would be reported as races. */
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     daemon_open(&l->d, DIM);
+    daemon_path(&l->d, "adder.yaml", l->config);
+    write_config(l, 0);
     daemon_start(&l->d,
-                 DAEMON_FLAGS("--threshold", "12", "--window", "16", "--max-accounts", "20",
+                 DAEMON_FLAGS("--config", l->config, "--window", "16", "--max-accounts", "20",
                               "--min-fill", "2", "--memory-rank", "8", "--contexts", "16",
                               "--admin", "0", "--snapshot",
                               daemon_path(&l->d, "state", l->snapshot), "--snapshot-every", "1"));
@@ -293,9 +313,7 @@ int main(void) {
         check(pthread_create(&threads[i], NULL, send_requests, &senders[i]) == 0, "no thread");
     }
     check(pthread_create(&scraper, NULL, scrape_on, &l) == 0, "no thread");
-    while (atomic_load(&l.after) < AFTER_REQUESTS) {
-        nng_msleep(1);
-    }
+    reload_while_they_ask(&l);
     atomic_store(&l.signalled, true);
     kill(l.d.child, SIGTERM);
     daemon_await_end(&l.d);

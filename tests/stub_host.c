@@ -38,8 +38,8 @@ static bool begin(void *argument, server_call *call, const void *message, size_t
     stub_host *host = argument;
     stub_call *mine = &host->calls[server_call_index(call)];
     atomic_fetch_add(&host->begun, 1);
-    mine->code =
-        wire_decode_request(&mine->request, mine->scratch, &limits, message, bytes, mine->text);
+    mine->code = wire_decode_request(&mine->request, mine->scratch, (wire_served){&limits, 1},
+                                     message, bytes, mine->text);
     if (mine->code == WIRE_OK && atomic_load(&host->draining)) {
         mine->code = WIRE_DRAINING;
         snprintf(mine->text, sizeof mine->text, "shutting down");

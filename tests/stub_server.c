@@ -25,6 +25,10 @@ void stub_server_open(stub_server *s, service_options options) {
     *s = (stub_server){0};
     options.contexts = STUB_CALLS;
     cr_assert(service_open(&s->service, &options, error, sizeof error), "%s", error);
+    s->front = front_open(&(front_options){
+        .contexts = STUB_CALLS, .rows_max = options.rows_max, .metrics = options.metrics});
+    cr_assert_not_null(s->front);
+    cr_assert(front_serve(s->front, &s->service, 1));
     for (size_t i = 0; i < STUB_CALLS; i++) {
         s->call[i].index = i;
     }
@@ -35,6 +39,7 @@ void stub_server_close(stub_server *s) {
         cr_assert_not(s->call[i].waits, "call %zu was never answered", i);
         nng_msg_free(s->call[i].request);
     }
+    front_close(s->front);
     service_close(s->service);
 }
 
@@ -47,7 +52,7 @@ void stub_server_begin(stub_server *s, size_t index, const wire_outgoing *reques
     call->finished = 0;
     call->waits = true;
     bool at_once =
-        service_begin(s->service, call, nng_msg_body(call->request), nng_msg_len(call->request));
+        front_begin(s->front, call, nng_msg_body(call->request), nng_msg_len(call->request));
     if (at_once) {
         call->waits = false;
     }
@@ -59,7 +64,7 @@ nng_msg *stub_server_reply(stub_server *s, size_t index, const wire_outgoing *re
     cr_assert_not(s->call[index].waits, "call %zu is not answered", index);
     cr_assert_leq(s->call[index].finished, 1);
     cr_assert_eq(nng_msg_alloc(&message, 0), 0);
-    cr_assert_eq(service_encode(s->service, &s->call[index], message), 0);
+    cr_assert_eq(front_encode(s->front, &s->call[index], message), 0);
     cr_assert_eq(wire_decode_reply(reply, hello, request->op, request->rows, nng_msg_body(message),
                                    nng_msg_len(message)),
                  WIRE_OK, "%s", reply->text);

@@ -14,6 +14,7 @@
 
 #include <nng/nng.h>
 
+#include "front.h"
 #include "service.h"
 #include "wire.h"
 
@@ -29,6 +30,7 @@ struct server_call {
 
 typedef struct {
     service *service;
+    front *front;
     server_call call[STUB_CALLS];
 } stub_server;
 

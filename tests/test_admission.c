@@ -110,7 +110,7 @@ Test(admission, requests_that_are_all_expired_leave_nothing_behind) {
     for (size_t i = 0; i < STUB_CALLS; i++) {
         cr_assert_eq(told(i, &late).code, WIRE_EXPIRED);
     }
-    metrics_now now = {0};
+    metrics_model_now now = {0};
     service_look(stage.service, &now);
     cr_assert(now.queue_rows == 0 && now.queue_requests == 0 && now.accounts == 0);
 }

@@ -99,6 +99,61 @@ ENGINE_TEST(random_and_hostile_windows_exceed_as_the_formula_says) {
     settle(&worst, "excesses of random and hostile windows");
 }
 
+/* ---- other tables ---- */
+
+/* More than a few rows in one batch, and few: a device has a graph of its own for these, which
+ * holds where the tables are. */
+static void compare_feeds(engine *engine, const engine_reference *reference, oracle *oracle,
+                          hostile_random *random, worst_pair *worst) {
+    const size_t lengths[] = {3, 60};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        fixture_rows rows = hostile_window_make(random, reference, HOSTILE_FOREIGN, lengths[i]);
+        compare_window(engine, reference, oracle, &rows, "after calibration", worst);
+        fixture_rows_free(&rows);
+    }
+}
+
+ENGINE_TEST(tables_are_exchanged_while_windows_stay_and_bad_ones_change_nothing) {
+    hostile_random random = {94};
+    worst_pair worst = {0};
+    engine_reference reference = hostile_reference_make(&random, 24, 6);
+    oracle *oracle = oracle_open_reference(&reference);
+    engine_benign first = hostile_benign_make(&random, &reference, 5);
+    engine_benign second = hostile_benign_make(&random, &reference, 5);
+    engine_benign longer = hostile_benign_make(&random, &reference, 7);
+    reference.benign = &first;
+    engine *engine = fixture_open(&reference, fixture_options(name, 60));
+    compare_feeds(engine, &reference, oracle, &random, &worst);
+    fixture_rows rows = hostile_window_make(&random, &reference, HOSTILE_FOREIGN, 10);
+    fixture_feeding feeding = {.rows = &rows, .count = 9, .observation_rows = 9};
+    cr_assert(engine_forget(engine, 0) == ENGINE_OK);
+    fixture_feed(engine, feeding, NULL);
+    cr_assert_eq(engine_calibrate(engine, &second), ENGINE_OK);
+    feeding = (fixture_feeding){.rows = &rows, .first = 9, .count = 1, .observation_rows = 1};
+    engine_result got = fixture_feed(engine, feeding, NULL);
+    cr_assert_eq(got.fill, 10, "the window was forgotten");
+    double bound = hostile_benign_bound(&second, &reference);
+    fixture_compare(&worst.excess, got.excess + bound,
+                    oracle_excess(oracle, &second, rows.embeddings, rows.classes, 10) + bound,
+                    "a window that was begun under other tables");
+    reference.benign = &second;
+    compare_feeds(engine, &reference, oracle, &random, &worst);
+    engine_benign falling = second;
+    falling.rung = (const double[]){2.0, 1.0, 3.0, 4.0, 5.0};
+    cr_assert_eq(engine_calibrate(engine, &falling), ENGINE_BAD_ARGUMENT, "rungs that fall");
+    bool on_device = strcmp(engine_describe(engine).name, "cpu") != 0;
+    cr_assert_eq(engine_calibrate(engine, &longer), on_device ? ENGINE_BAD_ARGUMENT : ENGINE_OK);
+    cr_assert_eq(engine_calibrate(engine, NULL), on_device ? ENGINE_BAD_ARGUMENT : ENGINE_OK);
+    engine_close(engine);
+    settle(&worst, "excesses by other tables");
+    hostile_benign_free(&first);
+    hostile_benign_free(&second);
+    hostile_benign_free(&longer);
+    fixture_rows_free(&rows);
+    oracle_close(oracle);
+    hostile_reference_free(&reference);
+}
+
 /* ---- memories ---- */
 
 /* Feeds the account and compares at points that lie ever further apart. */

@@ -15,19 +15,31 @@
 static const metrics_now serving = {.serving = true,
                                     .version = "0.1.0",
                                     .engine = "cpu",
-                                    .model = "m",
-                                    .mode = WIRE_SHADOW,
-                                    .action = WIRE_ACT_FLAG,
-                                    .accounts = 3,
-                                    .accounts_max = 16,
-                                    .evictions = 5,
-                                    .account_bytes = 4232,
-                                    .block_bytes = 2300,
-                                    .queue_requests = 2,
-                                    .queue_rows = 48,
                                     .in_flight = 7,
                                     .connections_refused = 1,
-                                    .degraded = true};
+                                    .reloads = 2,
+                                    .reloads_failed = 3,
+                                    .models = 1,
+                                    .model = {{.name = "m",
+                                               .mode = WIRE_SHADOW,
+                                               .action = WIRE_ACT_FLAG,
+                                               .accounts = 3,
+                                               .accounts_max = 16,
+                                               .evictions = 5,
+                                               .account_bytes = 4232,
+                                               .block_bytes = 2300,
+                                               .queue_requests = 2,
+                                               .queue_rows = 48,
+                                               .degraded = true}}};
+
+/* In the mode and with the action that serving has. */
+static metrics_decisions decided(const uint8_t *decisions, size_t rows, bool poisoned) {
+    return (metrics_decisions){.mode = WIRE_SHADOW,
+                               .action = WIRE_ACT_FLAG,
+                               .decisions = decisions,
+                               .rows = rows,
+                               .poisoned = poisoned};
+}
 
 static char *text_of(const metrics *m, const metrics_now *now) {
     size_t bytes = 0;
@@ -102,15 +114,17 @@ Test(metrics, gauges_are_written_as_given) {
     char *text = text_of(m, &serving);
     expect(text, "adder_build_info{version=\"0.1.0\",engine=\"cpu\"}", 1);
     expect(text, "adder_accounts{model=\"m\"}", 3);
-    expect(text, "adder_accounts_max", 16);
-    expect(text, "adder_evictions_total", 5);
-    expect(text, "adder_account_bytes", 4232);
-    expect(text, "adder_block_bytes", 2300);
-    expect(text, "adder_queue_requests", 2);
-    expect(text, "adder_queue_rows", 48);
+    expect(text, "adder_accounts_max{model=\"m\"}", 16);
+    expect(text, "adder_evictions_total{model=\"m\"}", 5);
+    expect(text, "adder_account_bytes{model=\"m\"}", 4232);
+    expect(text, "adder_block_bytes{model=\"m\"}", 2300);
+    expect(text, "adder_queue_requests{model=\"m\"}", 2);
+    expect(text, "adder_queue_rows{model=\"m\"}", 48);
     expect(text, "adder_in_flight", 7);
     expect(text, "adder_connections_refused_total", 1);
-    expect(text, "adder_engine_degraded", 1);
+    expect(text, "adder_reloads_total", 2);
+    expect(text, "adder_reloads_failed_total", 3);
+    expect(text, "adder_engine_degraded{model=\"m\"}", 1);
     cr_assert_gt(scrape_value(text, "process_start_time_seconds"), 1.6e9);
     cr_assert_gt(scrape_value(text, "process_resident_memory_bytes"), 1e5);
     free(text);
@@ -120,7 +134,8 @@ Test(metrics, gauges_are_written_as_given) {
 Test(metrics, a_label_is_escaped) {
     metrics *m = metrics_open();
     metrics_now now = serving;
-    now.model = "a\"b\\c\nd \xc3\xa4";
+    now.model[0].name = "a\"b\\c\nd \xc3\xa4";
+    metrics_model_of(m, now.model[0].name);
     char *text = text_of(m, &now);
     expect(text, "adder_rows_total{model=\"a\\\"b\\\\c\\nd \xc3\xa4\"}", 0);
     free(text);
@@ -150,8 +165,9 @@ Test(metrics, counters_add_up) {
     metrics_replied(m, WIRE_BAD_MESSAGE, WIRE_SCORE, 0, 0);
     metrics_replied(m, WIRE_OVERLOADED, WIRE_SCORE, 0, 0);
     metrics_replied(m, WIRE_INTERNAL, WIRE_EXPLAIN, 0, 0);
-    metrics_decided(m, decisions, 5, true);
-    metrics_decided(m, decisions, 2, false);
+    metrics_decisions all = decided(decisions, 5, true), two = decided(decisions, 2, false);
+    metrics_decided(metrics_model_of(m, "m"), &all);
+    metrics_decided(metrics_model_of(m, "m"), &two);
     char *text = text_of(m, &serving);
     expect(text, "adder_requests_total{op=\"score\"}", 2);
     expect(text, "adder_requests_total{op=\"explain\"}", 1);
@@ -231,14 +247,44 @@ Test(metrics, each_bound_is_where_its_label_says) {
     metrics_close(m);
 }
 
+Test(metrics, models_are_counted_apart_and_by_the_mode_that_was_in_force) {
+    static const uint8_t decisions[] = {WIRE_ALLOW, WIRE_POISON};
+    metrics *m = metrics_open();
+    metrics_now now = serving;
+    metrics_decisions shadow = decided(decisions, 2, false), enforced = shadow;
+    enforced.mode = WIRE_ENFORCE;
+    now.models = 2;
+    now.model[1] = now.model[0];
+    now.model[1].name = "n";
+    metrics_decided(metrics_model_of(m, "m"), &shadow);
+    metrics_decided(metrics_model_of(m, "m"), &enforced);
+    metrics_decided(metrics_model_of(m, "n"), &shadow);
+    cr_assert_eq(metrics_model_of(m, "n"), metrics_model_of(m, "n"));
+    char *text = text_of(m, &now);
+    expect(text, "adder_rows_total{model=\"m\"}", 4);
+    expect(text, "adder_rows_total{model=\"n\"}", 2);
+    expect(
+        text,
+        "adder_decisions_total{model=\"m\",mode=\"enforce\",action=\"flag\",decision=\"poison\"}",
+        1);
+    expect(text,
+           "adder_decisions_total{model=\"m\",mode=\"shadow\",action=\"flag\",decision=\"poison\"}",
+           1);
+    cr_assert_null(strstr(text, "model=\"n\",mode=\"enforce\""), "it never was so");
+    expect(text, "adder_accounts{model=\"n\"}", 3);
+    free(text);
+    metrics_close(m);
+}
+
 enum { THREADS = 4, EACH = 20000 };
 
 static void *count_on(void *argument) {
     static const uint8_t decisions[] = {WIRE_ALLOW, WIRE_POISON};
     metrics *m = argument;
+    metrics_decisions two = decided(decisions, 2, true);
     for (int i = 0; i < EACH; i++) {
         metrics_received(m, WIRE_OK, WIRE_PING);
-        metrics_decided(m, decisions, 2, true);
+        metrics_decided(metrics_model_of(m, "m"), &two);
         metrics_stage_took(m, METRICS_ENCODE, 1000);
     }
     return NULL;
@@ -246,6 +292,7 @@ static void *count_on(void *argument) {
 
 Test(metrics, several_threads_lose_nothing) {
     metrics *m = metrics_open();
+    metrics_model_of(m, "m");
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
         cr_assert_eq(pthread_create(&threads[i], NULL, count_on, m), 0);
@@ -268,7 +315,8 @@ Test(metrics, without_metrics_nothing_is_counted_and_no_clock_read) {
     metrics_stage_took(NULL, METRICS_WAIT, 1);
     metrics_stage_since(NULL, METRICS_WAIT, 0);
     metrics_batch(NULL, 1);
-    metrics_decided(NULL, NULL, 1, true);
+    cr_assert_null(metrics_model_of(NULL, "m"));
+    metrics_decided(NULL, NULL);
     metrics_replied(NULL, WIRE_OK, WIRE_SCORE, 0, 0);
     metrics_close(NULL);
 }

@@ -50,9 +50,10 @@ typedef struct {
 static void stage_open(stage *s, size_t classes, bool hard_label) {
     cr_assert(sodium_init() >= 0);
     *s = (stage){.limits = {.model = "resnet", .dim = DIM, .classes = classes}};
-    s->facts = (reply_facts){.limits = &s->limits, .hard_label = hard_label, .may_poison = true};
+    s->facts = (reply_facts){.limits = &s->limits, .hard_label = hard_label};
     poison_init(&s->facts.poison, POISON_PLAUSIBLE, secret);
     cr_assert(request_init(&s->request, ROWS_MAX, CLASSES_MAX));
+    s->request.terms.may_poison = true;
     for (size_t i = 0; i < ROWS_MAX; i++) {
         s->accounts[i] = (wire_text){"mallory", 7};
         s->classes[i] = (uint32_t)(i % classes);
@@ -195,7 +196,7 @@ Test(reply, to_whom_wants_no_poison_or_where_there_is_no_threshold_takes_no_draw
     stage_open(&s, 10, false);
     for (int i = 0; i < 3; i++) {
         s.request.wire.want_poison = i != 0;
-        s.facts.may_poison = i != 1;
+        s.request.terms.may_poison = i != 1;
         distributions_drawn = 0;
         nng_msg *message = encode(&s, ROWS, 0);
         length[i] = nng_msg_len(message);

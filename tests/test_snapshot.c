@@ -77,10 +77,9 @@ static void open_parts(stage *s, size_t places) {
                              error, sizeof error),
                  ENGINE_OK, "%s", error);
     s->accounts = accounts_open(places);
-    s->judge = judge_open(&(judge_options){.rules = s->rules,
+    s->judge = judge_open(&(judge_options){.terms = {.rules = s->rules, .release_after = 10},
                                            .slots_max = places,
                                            .window_rows = WINDOW,
-                                           .release_after = 10,
                                            .observations_max = BATCH});
     s->answers = answers_open(64);
     cr_assert(s->accounts && s->judge && s->answers);

@@ -34,7 +34,7 @@ static wire_code decode(wire_request *request, const void *bytes, size_t length,
     free(copy);
     copy = malloc(length > 0 ? length : 1);
     memcpy(copy, bytes, length);
-    return wire_decode_request(request, scratch, &limits, copy, length, text);
+    return wire_decode_request(request, scratch, (wire_served){&limits, 1}, copy, length, text);
 }
 
 static void expect(const buffer *b, wire_code code, const char *part) {
@@ -229,8 +229,8 @@ static nng_msg *encode(const wire_outgoing *outgoing, wire_request *request) {
     char text[WIRE_TEXT_MAX];
     cr_assert_eq(nng_msg_alloc(&message, 0), 0);
     cr_assert_eq(wire_encode_request(message, outgoing), 0);
-    cr_assert_eq(wire_decode_request(request, scratch, &limits, nng_msg_body(message),
-                                     nng_msg_len(message), text),
+    cr_assert_eq(wire_decode_request(request, scratch, (wire_served){&limits, 1},
+                                     nng_msg_body(message), nng_msg_len(message), text),
                  WIRE_OK, "%s", text);
     return message;
 }

@@ -384,7 +384,6 @@ static void touch_request(const wire_request *r) {
     touch(r->classes, 4 * r->rows);
     touch(r->embeddings, r->rows * DIM * wire_dtype_bytes(r->dtype));
     touch(r->account.bytes, r->account.length);
-    touch(r->model.bytes, r->model.length);
 }
 
 static void touch_reply(const wire_reply *r) {
@@ -437,7 +436,8 @@ static void try_bytes(tally *t, const unsigned char *bytes, size_t length) {
     memcpy(copy, bytes, length);
     char text[WIRE_TEXT_MAX];
     wire_request request;
-    wire_code code = wire_decode_request(&request, t->scratch, &limits, copy, length, text);
+    wire_code code =
+        wire_decode_request(&request, t->scratch, (wire_served){&limits, 1}, copy, length, text);
     check_line(text, code != WIRE_OK);
     if (code == WIRE_OK) {
         touch_request(&request);
