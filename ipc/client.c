@@ -293,13 +293,17 @@ static adder_status open_tls(const adder_options *given, const char *url, nng_tl
 static adder_client *client_new(const char *url, const adder_options *given, nng_tls_config *tls) {
     size_t length = strlen(url) + 1;
     adder_client *client = calloc(1, sizeof *client + length);
-    if (client == NULL || sodium_init() < 0) {
+    size_t flagged_max = given->flagged_max > 0 ? given->flagged_max : ADDER_FLAGGED_MAX_DEFAULT;
+    if (client == NULL || sodium_init() < 0 ||
+        (client->guard = client_guard_open(flagged_max)) == NULL) {
         free(client);
         close_tls(tls);
         return NULL;
     }
     memcpy(client->url, url, length);
     client->tls = tls;
+    client->on_failure = given->on_failure;
+    pthread_mutex_init(&client->serving, NULL);
     client->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : ADDER_TIMEOUT_MS_DEFAULT;
     client->reply_bytes_max =
         given->reply_bytes_max > 0 ? given->reply_bytes_max : (size_t)REPLY_BYTES_MAX_DEFAULT;
@@ -331,6 +335,10 @@ adder_status adder_open(adder_client **out, const char *url, const adder_options
         return client_fail(error, ADDER_BAD_REQUEST, "timeout_ms: expected at least 1, came %d",
                            given.timeout_ms);
     }
+    if ((unsigned)given.on_failure > ADDER_FAIL_ERROR) {
+        return client_fail(error, ADDER_BAD_REQUEST, "on_failure: expected 0 to %d, came %u",
+                           ADDER_FAIL_ERROR, (unsigned)given.on_failure);
+    }
     nng_tls_config *tls = NULL;
     adder_status status = open_tls(&given, url, &tls, error);
     if (status != ADDER_OK) {
@@ -361,6 +369,8 @@ void adder_close(adder_client *client) {
         nng_close(client->idle_sockets[i]);
     }
     close_tls(client->tls);
+    client_guard_close(client->guard);
+    pthread_mutex_destroy(&client->serving);
     pthread_cond_destroy(&client->given_back);
     pthread_mutex_destroy(&client->lock);
     free(client);

@@ -128,8 +128,7 @@ class Core:
 
     def forget(self, name: str, group: bool) -> Steps:
         reply = yield from self._named("forget", name, group, client=self._id, seq=next(self._seq))
-        if not group:
-            self.guard.forget(name)
+        self.guard.forget(name, group)
         return reply is not None
 
     def score(self, rows: wire.Rows, deadline: float) -> Steps:

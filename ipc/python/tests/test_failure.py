@@ -112,6 +112,20 @@ def test_who_was_forgotten_or_came_clean_is_allowed(daemon, rows):
         assert guard.counters()["flagged"] == remembered
 
 
+def test_a_flagged_group_is_remembered_for_accounts_not_yet_seen():
+    guard = Guard("keep", 10)
+    embeddings, classes = np.zeros((2, 2), np.float32), np.zeros(2, np.uint32)
+    flagged = np.array([1, 0], np.uint8)
+    rows = wire.rows(["a", "b"], classes, embeddings, ["gang", None], None, False, True)
+    guard.learn(rows, wire.Reply(flagged, flagged, flagged, group_verdicts=flagged))
+    new = wire.rows(["new", "gang"], classes, embeddings, ["gang", None], None, False, False)
+    reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
+    assert list(reply.decisions) == [Decision.POISON, Decision.ALLOW]
+    guard.forget("gang", group=True)
+    reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
+    assert list(reply.decisions) == [Decision.ALLOW] * 2
+
+
 def test_memory_of_the_flagged_is_bounded_and_the_least_recent_goes():
     guard = Guard("keep", 100)
     embeddings = np.zeros((50, 2), np.float32)
