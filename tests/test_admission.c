@@ -23,12 +23,12 @@ static void setup(void) {
     model = fixture_reference(DIM);
     rows = fixture_source(DIM, "atk_cifar100");
     stub_server_open(&stage, (service_options){.reference = model,
-                                                .engine = "cpu",
-                                                .window_rows = 16,
-                                                .threads = 1,
-                                                .accounts_max = 64,
-                                                .rows_max = ROWS_MAX,
-                                                .queue_rows_max = QUEUE_ROWS});
+                                               .engine = "cpu",
+                                               .window_rows = 16,
+                                               .threads = 1,
+                                               .accounts_max = 64,
+                                               .rows_max = ROWS_MAX,
+                                               .queue_rows_max = QUEUE_ROWS});
     for (size_t i = 0; i < ROWS_MAX; i++) {
         names[i] = "a";
     }
