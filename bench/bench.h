@@ -16,6 +16,7 @@ int bench_engine(int argc, char **argv);
 int bench_serve(int argc, char **argv);
 int bench_overload(int argc, char **argv);
 int bench_peers(int argc, char **argv);
+int bench_flood(int argc, char **argv);
 int bench_compare(int argc, char **argv);
 
 /* Seconds on a clock that never goes back. */

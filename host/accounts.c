@@ -1,6 +1,5 @@
 /*
- * accounts.c - a fixed hash table of chains, and a list through the held places in the order of
- * use. Nothing is allocated after accounts_open.
+ * accounts.c - a fixed hash table of chains, and its places in the order of use.
  */
 #include "accounts.h"
 
@@ -10,31 +9,37 @@
 
 #include <sodium.h>
 
+#include "order.h"
+#include "pages.h"
+
+enum { VACANT, COMMON, FLAGGED }; /* lists of places */
+
 typedef struct {
-    uint32_t next;         /* of the chain of its bucket; of a vacant place, the next vacant one */
-    uint32_t older, newer; /* order of use; ACCOUNTS_NONE at the ends */
+    uint64_t batch; /* that touched it last */
+    accounts_key key;
+    uint32_t next; /* of the chain of its bucket */
     uint8_t length;
     bool is_group;
     char bytes[ACCOUNTS_NAME_BYTES_MAX];
 } place;
 static_assert(ACCOUNTS_NAME_BYTES_MAX <= UINT8_MAX, "a length fits");
+static_assert((int)ACCOUNTS_SECRET_BYTES == (int)crypto_shorthash_siphashx24_KEYBYTES, "a secret");
+static_assert((int)ACCOUNTS_KEY_BYTES == (int)crypto_shorthash_siphashx24_BYTES, "a key");
 
 struct accounts {
     place *place;   /* [places] */
     uint32_t *hash; /* [places] first place of a chain: as many buckets as places */
-    size_t places, held;
-    uint32_t vacant;         /* first of the places that are not held */
-    uint32_t oldest, newest; /* held places */
+    order order;    /* [places] */
+    size_t places;
+    size_t flagged_max; /* past it they go before others do */
+    uint64_t batch;
     uint64_t evicted;
-    unsigned char key[crypto_shorthash_KEYBYTES];
+    unsigned char secret[ACCOUNTS_SECRET_BYTES];
 };
 
-/* The bucket of a name, hashed with what it names before it. */
-static uint32_t *bucket_of(const accounts *a, const char *bytes, size_t length, bool is_group) {
-    unsigned char text[1 + ACCOUNTS_NAME_BYTES_MAX] = {is_group};
+static uint32_t *bucket_of(const accounts *a, const accounts_key *key) {
     uint64_t hash;
-    memcpy(text + 1, bytes, length);
-    crypto_shorthash((unsigned char *)&hash, text, 1 + length, a->key);
+    memcpy(&hash, key->bytes, sizeof hash);
     /* Of the top 32 bits the share that the buckets are of 2^32: their number is any. */
     return &a->hash[(hash >> 32) * a->places >> 32];
 }
@@ -45,19 +50,15 @@ accounts *accounts_open(size_t places) {
         return NULL;
     }
     a->places = places;
+    a->flagged_max = places / 2;
     a->place = calloc(places, sizeof *a->place);
     a->hash = calloc(places, sizeof *a->hash);
-    if (a->place == NULL || a->hash == NULL) {
+    if (a->place == NULL || a->hash == NULL || !order_init(&a->order, places)) {
         accounts_close(a);
         return NULL;
     }
     memset(a->hash, 0xff, places * sizeof *a->hash);
-    a->oldest = a->newest = a->vacant = ACCOUNTS_NONE;
-    for (size_t i = places; i-- > 0;) {
-        a->place[i].next = a->vacant;
-        a->vacant = (uint32_t)i; /* slot 0 is handed out first */
-    }
-    crypto_shorthash_keygen(a->key);
+    randombytes_buf(a->secret, sizeof a->secret);
     return a;
 }
 
@@ -65,25 +66,10 @@ void accounts_close(accounts *a) {
     if (a == NULL) {
         return;
     }
+    order_fini(&a->order);
     free(a->hash);
     free(a->place);
     free(a);
-}
-
-/* ---- the order of use ---- */
-
-static void use_unlink(accounts *a, uint32_t slot) {
-    place *p = &a->place[slot];
-    *(p->older == ACCOUNTS_NONE ? &a->oldest : &a->place[p->older].newer) = p->newer;
-    *(p->newer == ACCOUNTS_NONE ? &a->newest : &a->place[p->newer].older) = p->older;
-}
-
-static void use_newest(accounts *a, uint32_t slot) {
-    place *p = &a->place[slot];
-    p->older = a->newest;
-    p->newer = ACCOUNTS_NONE;
-    *(a->newest == ACCOUNTS_NONE ? &a->oldest : &a->place[a->newest].newer) = slot;
-    a->newest = slot;
 }
 
 /* ---- who holds which place ---- */
@@ -93,8 +79,8 @@ static bool has_name(const place *p, accounts_name name) {
            memcmp(p->bytes, name.bytes, name.length) == 0;
 }
 
-static uint32_t find_in(const accounts *a, const uint32_t *bucket, accounts_name name) {
-    uint32_t slot = *bucket;
+static uint32_t find(const accounts *a, const accounts_key *key, accounts_name name) {
+    uint32_t slot = *bucket_of(a, key);
     while (slot != ACCOUNTS_NONE && !has_name(&a->place[slot], name)) {
         slot = a->place[slot].next;
     }
@@ -102,50 +88,62 @@ static uint32_t find_in(const accounts *a, const uint32_t *bucket, accounts_name
 }
 
 static void vacate(accounts *a, uint32_t slot) {
-    place *p = &a->place[slot];
-    uint32_t *link = bucket_of(a, p->bytes, p->length, p->is_group);
+    uint32_t *link = bucket_of(a, &a->place[slot].key);
     while (*link != slot) {
         link = &a->place[*link].next;
     }
-    *link = p->next;
-    use_unlink(a, slot);
-    p->next = a->vacant;
-    a->vacant = slot;
-    a->held--;
+    *link = a->place[slot].next;
+    order_move(&a->order, slot, VACANT);
+}
+
+/* The place whose account goes next; every place is taken. After who was touched in the present
+ * batch in a list nobody else comes: batches touch one after another. */
+static uint32_t victim(const accounts *a) {
+    bool crowded = a->order.held[FLAGGED] > a->flagged_max;
+    uint32_t first = a->order.oldest[crowded ? FLAGGED : COMMON];
+    uint32_t second = a->order.oldest[crowded ? COMMON : FLAGGED];
+    bool spared =
+        first == ACCOUNTS_NONE || (second != ACCOUNTS_NONE && a->place[first].batch == a->batch &&
+                                   a->place[second].batch != a->batch);
+    return spared ? second : first;
 }
 
 /* Needs a vacant place. */
-static uint32_t occupy(accounts *a, uint32_t *bucket, accounts_name name) {
-    uint32_t slot = a->vacant;
+static uint32_t occupy(accounts *a, const accounts_key *key, accounts_name name) {
+    uint32_t slot = a->order.oldest[VACANT];
+    uint32_t *bucket = bucket_of(a, key);
     place *p = &a->place[slot];
-    a->vacant = p->next;
+    p->key = *key;
     p->next = *bucket;
     *bucket = slot;
     p->length = (uint8_t)name.length;
     p->is_group = name.is_group;
     memcpy(p->bytes, name.bytes, name.length);
-    a->held++;
     return slot;
 }
 
+void accounts_begin(accounts *a) {
+    a->batch++;
+}
+
 uint32_t accounts_find(const accounts *a, accounts_name name) {
-    return find_in(a, bucket_of(a, name.bytes, name.length, name.is_group), name);
+    accounts_key key = accounts_key_of(a, name);
+    return find(a, &key, name);
 }
 
 uint32_t accounts_touch(accounts *a, accounts_name name, bool *fresh) {
-    uint32_t *bucket = bucket_of(a, name.bytes, name.length, name.is_group);
-    uint32_t slot = find_in(a, bucket, name);
+    accounts_key key = accounts_key_of(a, name);
+    uint32_t slot = find(a, &key, name);
     *fresh = slot == ACCOUNTS_NONE;
-    if (!*fresh) {
-        use_unlink(a, slot);
-    } else {
-        if (a->vacant == ACCOUNTS_NONE) {
-            vacate(a, a->oldest);
+    if (*fresh) {
+        if (a->order.held[VACANT] == 0) {
+            vacate(a, victim(a));
             a->evicted++;
         }
-        slot = occupy(a, bucket, name);
+        slot = occupy(a, &key, name);
     }
-    use_newest(a, slot);
+    order_move(&a->order, slot, *fresh ? COMMON : a->order.link[slot].list);
+    a->place[slot].batch = a->batch;
     return slot;
 }
 
@@ -157,8 +155,18 @@ uint32_t accounts_remove(accounts *a, accounts_name name) {
     return slot;
 }
 
+void accounts_flag(accounts *a, uint32_t slot, const accounts_key *key, bool flagged) {
+    uint32_t list = a->order.link[slot].list;
+    uint32_t wanted = flagged ? FLAGGED : COMMON;
+    if (list != VACANT && list != wanted && memcmp(&a->place[slot].key, key, sizeof *key) == 0) {
+        order_move(&a->order, slot, wanted);
+    }
+}
+
+/* ---- what is asked of it ---- */
+
 uint32_t accounts_next(const accounts *a, uint32_t slot) {
-    return slot == ACCOUNTS_NONE ? a->oldest : a->place[slot].newer;
+    return order_next(&a->order, slot, COMMON);
 }
 
 accounts_name accounts_name_of(const accounts *a, uint32_t slot) {
@@ -166,8 +174,33 @@ accounts_name accounts_name_of(const accounts *a, uint32_t slot) {
     return (accounts_name){.bytes = p->bytes, .length = p->length, .is_group = p->is_group};
 }
 
+accounts_key accounts_key_of(const accounts *a, accounts_name name) {
+    unsigned char text[1 + ACCOUNTS_NAME_BYTES_MAX] = {name.is_group};
+    accounts_key key;
+    memcpy(text + 1, name.bytes, name.length);
+    crypto_shorthash_siphashx24(key.bytes, text, 1 + name.length, a->secret);
+    return key;
+}
+
+accounts_key accounts_key_at(const accounts *a, uint32_t slot) {
+    return a->place[slot].key;
+}
+
+const unsigned char *accounts_secret(const accounts *a) {
+    return a->secret;
+}
+
+void accounts_set_secret(accounts *a, const unsigned char secret[ACCOUNTS_SECRET_BYTES]) {
+    assert(accounts_held(a) == 0);
+    memcpy(a->secret, secret, ACCOUNTS_SECRET_BYTES);
+}
+
 size_t accounts_held(const accounts *a) {
-    return a->held;
+    return a->places - a->order.held[VACANT];
+}
+
+size_t accounts_flagged(const accounts *a) {
+    return a->order.held[FLAGGED];
 }
 
 uint64_t accounts_evicted(const accounts *a) {
@@ -186,6 +219,10 @@ size_t accounts_longest_chain(const accounts *a) {
     return longest;
 }
 
+void accounts_populate(accounts *a) {
+    pages_populate(a->place, a->places * sizeof *a->place);
+}
+
 size_t accounts_bytes_each(void) {
-    return sizeof(place) + sizeof(uint32_t);
+    return sizeof(place) + sizeof(uint32_t) + order_bytes_each();
 }

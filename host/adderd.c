@@ -123,19 +123,13 @@ static bool open_models(daemon_state *d, char *error) {
     return opened;
 }
 
-/* What the address needs; with `prepare` it is made ready, or warned of. */
-static bool check_transport(const config *c, int *ipc_mode, bool prepare, char *error) {
-    transport_options transport = {.listen = c->listen,
+static bool check_transport(daemon_state *d, transport_options *options, char *error) {
+    const config *c = d->config;
+    *options = (transport_options){.listen = c->listen,
                                    .tls = c->tls,
                                    .ipc_mode = c->ipc_mode,
                                    .connections_max = c->connections_max};
-    if (!transport_check(&transport, ipc_mode, error, ERROR_BYTES)) {
-        return false;
-    }
-    if (prepare) {
-        transport_prepare(&transport);
-    }
-    return true;
+    return transport_check(options, &d->ipc_mode, error, ERROR_BYTES);
 }
 
 static bool open_server(daemon_state *d, char *error) {
@@ -144,7 +138,7 @@ static bool open_server(daemon_state *d, char *error) {
         c->connection_requests_max < c->contexts ? c->connection_requests_max : c->contexts;
     return server_open(&d->server,
                        &(server_options){.url = d->config->listen,
-                                         .tls = c->tls,
+                                         .tls = d->config->tls,
                                          .ipc_mode = d->ipc_mode,
                                          .contexts = d->config->contexts,
                                          .connection_calls_max = connection_calls,
@@ -158,8 +152,12 @@ static bool open_server(daemon_state *d, char *error) {
 }
 
 static bool open_all(daemon_state *d, char *error) {
-    return check_transport(d->config, &d->ipc_mode, true, error) && open_admin(d, error) &&
-           open_models(d, error) && open_server(d, error);
+    transport_options transport;
+    if (!check_transport(d, &transport, error)) {
+        return false;
+    }
+    transport_prepare(&transport);
+    return open_admin(d, error) && open_models(d, error) && open_server(d, error);
 }
 
 static void close_all(daemon_state *d) {
@@ -228,13 +226,29 @@ static void serve(daemon_state *d) {
 
 /* ---- */
 
+static bool check_tls(const config *c, char *error) {
+    nng_tls_config *tls;
+    char text[TLS_ERROR_BYTES];
+    if (!tls_given(&c->tls)) {
+        return true;
+    }
+    if (!tls_open(&tls, NNG_TLS_MODE_SERVER, &c->tls, c->listen, text)) {
+        snprintf(error, ERROR_BYTES, "%s", text);
+        return false;
+    }
+    nng_tls_config_free(tls);
+    return true;
+}
+
 /* As the daemon would at its start, but for what it opens. */
-static bool check(const config *c, char *error) {
+static bool check(daemon_state *d, char *error) {
+    const config *c = d->config;
+    transport_options transport;
     unsigned char secret[POISON_SECRET_BYTES];
     char token[ADMIN_TOKEN_MAX + 1];
-    int ipc_mode;
-    bool good = check_transport(c, &ipc_mode, false, error) && read_secret(c, secret, error) &&
-                read_token(c, token, error) && models_check(c, error, ERROR_BYTES);
+    bool good = check_transport(d, &transport, error) && check_tls(c, error) &&
+                read_secret(c, secret, error) && read_token(c, token, error) &&
+                models_check(c, error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     sodium_memzero(token, sizeof token);
     return good;
@@ -242,7 +256,7 @@ static bool check(const config *c, char *error) {
 
 static bool inspect(daemon_state *d, char *error) {
     if (d->flags.task == CONFIG_CHECK) {
-        if (!check(d->config, error)) {
+        if (!check(d, error)) {
             return false;
         }
         printf("the configuration is good: %zu model%s\n", d->config->models,

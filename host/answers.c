@@ -43,6 +43,10 @@ answers *answers_open(size_t rows_max) {
     return a;
 }
 
+size_t answers_bytes(size_t rows_max) {
+    return ANSWERS_MAX * sizeof(entry) + rows_max * sizeof(answer_row);
+}
+
 void answers_close(answers *a) {
     if (a == NULL) {
         return;

@@ -51,6 +51,7 @@ typedef struct {
 typedef struct answers answers;
 answers *answers_open(size_t rows_max); /* NULL: no memory */
 void answers_close(answers *answers);   /* NULL is allowed */
+size_t answers_bytes(size_t rows_max);  /* of all that it can hold */
 
 answer *answers_find(answers *answers, answer_key key);
 /* Makes room for an answer, dropping the oldest that are in its way; pending until the caller has

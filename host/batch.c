@@ -19,16 +19,16 @@ struct batch {
     float *alignment;
     engine_observation *observation;
     engine_result *result;
-    bool *fresh; /* of observations */
     /* In the order of the requests. */
     uint32_t *observation_of;
     /* Of the request being put: accounts in the order they appear. */
-    uint32_t *account_of; /* [slots_max] number of the slot's account + 1; 0 between requests */
-    uint32_t *slot;       /* [rows_max] */
-    bool *is_fresh;       /* [rows_max] */
-    uint32_t *next;       /* [rows_max] rows of the account, then where its next row goes */
-    uint32_t *first;      /* [rows_max] */
-    uint32_t *observed;   /* [rows_max] number of the account's first observation */
+    uint32_t *account_of;   /* [slots_max] number of the slot's account + 1; 0 between requests */
+    uint32_t *slot;         /* [rows_max] */
+    uint32_t *next;         /* [rows_max] rows of the account, then where its next row goes */
+    uint32_t *first;        /* [rows_max] */
+    uint32_t *observed;     /* [rows_max] number of the account's first observation */
+    batch_arrival *arrival; /* [rows_max] */
+    size_t arrivals;
     engine_batch engine;
 };
 
@@ -45,17 +45,16 @@ batch *batch_open(const batch_options *o) {
     b->alignment = calloc(o->rows_max, sizeof *b->alignment);
     b->observation = calloc(o->rows_max, sizeof *b->observation);
     b->result = calloc(o->rows_max, sizeof *b->result);
-    b->fresh = calloc(o->rows_max, sizeof *b->fresh);
     b->observation_of = calloc(o->places_max, sizeof *b->observation_of);
     b->account_of = calloc(o->slots_max, sizeof *b->account_of);
     b->slot = calloc(o->rows_max, sizeof *b->slot);
-    b->is_fresh = calloc(o->rows_max, sizeof *b->is_fresh);
+    b->arrival = calloc(o->rows_max, sizeof *b->arrival);
     b->next = calloc(o->rows_max, sizeof *b->next);
     b->first = calloc(o->rows_max, sizeof *b->first);
     b->observed = calloc(o->rows_max, sizeof *b->observed);
     if (!b->embedding || !b->class_index || !b->alignment || !b->observation || !b->result ||
-        !b->fresh || !b->observation_of || !b->account_of || !b->slot || !b->is_fresh || !b->next ||
-        !b->first || !b->observed) {
+        !b->observation_of || !b->account_of || !b->slot || !b->arrival || !b->next || !b->first ||
+        !b->observed) {
         batch_close(b);
         return NULL;
     }
@@ -69,11 +68,10 @@ void batch_close(batch *b) {
     free(b->observed);
     free(b->first);
     free(b->next);
-    free(b->is_fresh);
+    free(b->arrival);
     free(b->slot);
     free(b->account_of);
     free(b->observation_of);
-    free(b->fresh);
     free(b->result);
     free(b->observation);
     free(b->alignment);
@@ -90,6 +88,7 @@ void batch_clear(batch *b) {
     b->rows = 0;
     b->places = 0;
     b->observations = 0;
+    b->arrivals = 0;
 }
 
 size_t batch_rows(const batch *b) {
@@ -106,7 +105,6 @@ static size_t count_accounts(batch *b, const batch_key *key) {
         uint32_t *number = &b->account_of[key->slots[i]];
         if (*number == 0) {
             b->slot[accounts] = key->slots[i];
-            b->is_fresh[accounts] = key->fresh[i];
             b->next[accounts] = 0;
             *number = (uint32_t)++accounts;
         }
@@ -124,7 +122,6 @@ static void make_observations(batch *b, size_t accounts, engine_dtype dtype) {
         b->observed[a] = (uint32_t)b->observations;
         while (left > 0) {
             uint32_t count = left < b->window_rows ? left : (uint32_t)b->window_rows;
-            b->fresh[b->observations] = b->is_fresh[a] && at == b->first[a];
             b->observation[b->observations++] = (engine_observation){b->slot[a], at, count, dtype};
             at += count;
             left -= count;
@@ -169,6 +166,18 @@ size_t batch_put(batch *b, const batch_key *key) {
     return base;
 }
 
+void batch_arrive(batch *b, uint32_t slot, accounts_key key) {
+    b->arrival[b->arrivals++] = (batch_arrival){slot, key};
+}
+
+size_t batch_arrivals(const batch *b) {
+    return b->arrivals;
+}
+
+const batch_arrival *batch_arrived(const batch *b, size_t arrival) {
+    return &b->arrival[arrival];
+}
+
 const engine_batch *batch_engine(batch *b) {
     b->engine = (engine_batch){.rows = b->rows,
                                .embeddings = b->embedding,
@@ -189,7 +198,6 @@ size_t batch_observations(const batch *b) {
 batch_observation batch_observed(const batch *b, size_t observation) {
     const engine_observation *o = &b->observation[observation];
     return (batch_observation){.slot = o->slot,
-                               .fresh = b->fresh[observation],
                                .rows = o->row_count,
                                .classes = b->class_index + o->row_first,
                                .alignments = b->alignment + o->row_first,
@@ -198,6 +206,15 @@ batch_observation batch_observed(const batch *b, size_t observation) {
 
 uint32_t batch_observation_of(const batch *b, size_t place) {
     return b->observation_of[place];
+}
+
+/* places_max is twice rows_max. */
+size_t batch_bytes_per_row(void) {
+    const batch *b = NULL;
+    return sizeof *b->embedding + sizeof *b->class_index + sizeof *b->alignment +
+           sizeof *b->observation + sizeof *b->result + 2 * sizeof *b->observation_of +
+           sizeof *b->slot + sizeof *b->arrival + sizeof *b->next + sizeof *b->first +
+           sizeof *b->observed;
 }
 
 size_t batch_bytes_per_slot(void) {

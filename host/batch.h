@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "accounts.h"
 #include "engine.h"
 #include "wire.h"
 
@@ -40,18 +41,28 @@ typedef struct {
     const wire_request *request;
     size_t dim;
     const uint32_t *slots; /* [rows] BATCH_NONE (ACCOUNTS_NONE): the row has no such key */
-    const bool *fresh;     /* [rows] the row is the first of an account that is new to its slot */
 } batch_key;
 #define BATCH_NONE UINT32_MAX
 /* Adds them; those with a slot are at most rows_max - batch_rows(). Returns the place of the first
  * row. */
 size_t batch_put(batch *batch, const batch_key *key);
+
+/* An account or group of the batch that is new to its slot. They are kept in the order in which
+ * they got their slots, which is not that of their observations: one may have lost his place to a
+ * row that counts after those with which he comes back. */
+typedef struct {
+    uint32_t slot;
+    accounts_key key;
+} batch_arrival;
+/* At most as many as rows with a slot. */
+void batch_arrive(batch *batch, uint32_t slot, accounts_key key);
+size_t batch_arrivals(const batch *batch);
+const batch_arrival *batch_arrived(const batch *batch, size_t arrival);
 const engine_batch *batch_engine(batch *batch);
 
 /* Once collected: observations in the order in which they count. */
 typedef struct {
     uint32_t slot;
-    bool fresh; /* of an account that is new to the slot */
     size_t rows;
     const uint32_t *classes; /* [rows] */
     const float *alignments; /* [rows] */
@@ -61,6 +72,7 @@ size_t batch_observations(const batch *batch);
 batch_observation batch_observed(const batch *batch, size_t observation);
 /* The observation of a place; BATCH_NONE where its row had no slot. */
 uint32_t batch_observation_of(const batch *batch, size_t place);
+size_t batch_bytes_per_row(void);  /* of one batch, for each of rows_max */
 size_t batch_bytes_per_slot(void); /* of one batch, for each of slots_max */
 
 #endif

@@ -235,7 +235,7 @@ static const config_model model_defaults = {
     .half_life_rows = CONFIG_UNSET_NUMBER,
     .threshold = CONFIG_UNSET_NUMBER,
     .release_after = VERDICT_RELEASE_DEFAULT,
-    .accounts_max = ACCOUNTS_DEFAULT,
+    .accounts_max = CONFIG_UNSET,
 };
 
 static const config house_defaults = {
@@ -388,6 +388,9 @@ bool config_complete(config_model *c, const reference *reference) {
     }
     if (c->fill_min == CONFIG_UNSET || c->fill_min > c->window_rows) {
         c->fill_min = c->window_rows;
+    }
+    if (c->accounts_max == CONFIG_UNSET) {
+        c->accounts_max = c->bytes_max > 0 ? ENGINE_SLOTS_MAX : ACCOUNTS_DEFAULT;
     }
     const reference_threshold *found = reference_find_threshold(reference, c->window_rows);
     bool evidence =

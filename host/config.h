@@ -48,7 +48,8 @@ typedef struct {
     double threshold;
     bool decisions_only;
     size_t fill_min;
-    size_t accounts_max;
+    size_t accounts_max; /* once complete: without max-bytes a default */
+    size_t bytes_max;    /* 0: no limit */
     wire_mode mode;
     wire_action action;
     size_t release_after;
@@ -63,7 +64,7 @@ typedef struct {
 
 typedef struct {
     const char *listen;
-    tls_files tls;        /* all but the server's name */
+    tls_files tls;
     const char *ipc_mode; /* octal */
     const char *engine;
     bool tf32;

@@ -78,20 +78,37 @@ static void explain_record(const judge *judge, const verdict_record *record, wir
     add_history(record, e);
 }
 
+static wire_explanation nothing_known(const explain_source *source) {
+    return (wire_explanation){.window = source->window_rows,
+                              .release_after = source->release_after,
+                              .score = (double)NAN,
+                              .excess = (double)NAN,
+                              .memory_score = (double)NAN,
+                              .memory_excess = (double)NAN,
+                              .evidence = (double)NAN,
+                              .evidence_rows = (double)NAN,
+                              .evidence_window = (double)NAN,
+                              .evidence_memory = (double)NAN,
+                              .threshold = (double)NAN,
+                              .window_threshold = source->policy->has_threshold
+                                                      ? source->policy->threshold
+                                                      : (double)NAN};
+}
+
+bool explain_absent(const explain_source *source, const accounts_key *key, wire_explanation *e) {
+    verdict_record record;
+    if (!judge_absent(source->judge, key, &record)) {
+        return false;
+    }
+    *e = nothing_known(source);
+    explain_record(source->judge, &record, e);
+    e->memory_score = (double)NAN;
+    return true;
+}
+
 bool explain_slot(const explain_source *source, uint32_t slot, wire_explanation *e) {
     const verdict_record *record = judge_record(source->judge, slot);
-    *e = (wire_explanation){.window = source->window_rows,
-                            .release_after = source->release_after,
-                            .memory_score = (double)NAN,
-                            .memory_excess = (double)NAN,
-                            .evidence = (double)NAN,
-                            .evidence_rows = (double)NAN,
-                            .evidence_window = (double)NAN,
-                            .evidence_memory = (double)NAN,
-                            .threshold = (double)NAN,
-                            .window_threshold = source->policy->has_threshold
-                                                    ? source->policy->threshold
-                                                    : (double)NAN};
+    *e = nothing_known(source);
     if (!explain_window(source, slot, e)) {
         return false;
     }

@@ -24,7 +24,12 @@ typedef struct {
     size_t release_after;
 } explain_source;
 
-/* All but is_group. False: no memory, or the engine failed. */
+/* Both fill in all but is_group. */
+
+/* Of an account that has lost its place: no window, no history. False: there is no record of it. */
+bool explain_absent(const explain_source *source, const accounts_key *key,
+                    wire_explanation *explanation);
+/* False: no memory, or the engine failed. */
 bool explain_slot(const explain_source *source, uint32_t slot, wire_explanation *explanation);
 
 #endif

@@ -5,6 +5,11 @@
 
 #include <stdlib.h>
 
+#include "pages.h"
+
+/* A record of so much of the evidence that flags is worth more than one of less. */
+static const double level_suspect = 0.25;
+
 /* Of one observation. */
 typedef struct {
     answer_side side;
@@ -14,7 +19,9 @@ typedef struct {
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: there never were rules for evidence */
-    ruling *ruling;     /* [observations_max] of the batch observed last */
+    records *records;
+    accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
+    ruling *ruling;    /* [observations_max] of the batch observed last */
 };
 
 static bool by_evidence(const judge *j) {
@@ -35,10 +42,13 @@ judge *judge_open(const judge_options *options) {
     }
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
+    j->key = calloc(options->slots_max, sizeof *j->key);
+    j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
     if (by_evidence(j)) {
         j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || (by_evidence(j) && j->verdicts == NULL)) {
+    if (j->ruling == NULL || j->key == NULL || j->records == NULL ||
+        (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
@@ -48,6 +58,8 @@ judge *judge_open(const judge_options *options) {
 void judge_close(judge *j) {
     if (j != NULL) {
         verdicts_close(j->verdicts);
+        records_close(j->records);
+        free(j->key);
         free(j->ruling);
         free(j);
     }
@@ -73,11 +85,74 @@ void judge_forget(judge *j, uint32_t slot) {
     }
 }
 
-void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
-    if (j->verdicts != NULL) {
-        verdicts_restore(j->verdicts, slot, record);
+bool judge_forget_absent(judge *j, const accounts_key *key) {
+    return records_drop(j->records, key);
+}
+
+/* ---- who comes and who goes ---- */
+
+static void tell_flagged(judge *j, uint32_t slot, wire_verdict verdict) {
+    accounts_flag(j->options.accounts, slot, &j->key[slot], verdict == WIRE_FLAGGED);
+}
+
+static records_kind kind_of(const judge *j, const verdict_record *record) {
+    bool suspect = record->first_flagged_at > 0 ||
+                   (by_evidence(j) && judge_level(j, record, WIRE_NO_REASON) >= level_suspect);
+    return record->verdict == WIRE_FLAGGED ? RECORDS_FLAGGED
+           : suspect                       ? RECORDS_SUSPECT
+                                           : RECORDS_SLIGHT;
+}
+
+static void leave(judge *j, uint32_t slot) {
+    const verdict_record *record = verdicts_find(j->verdicts, slot);
+    if (record->queries > 0) {
+        verdict_belief belief = verdict_believed(record);
+        records_put(j->records, &j->key[slot], &belief, kind_of(j, record));
+        verdicts_forget(j->verdicts, slot);
     }
 }
+
+static void come(judge *j, uint32_t slot) {
+    const verdict_belief *belief = records_find(j->records, &j->key[slot]);
+    if (belief != NULL) {
+        verdict_record record = verdict_resumed(belief);
+        verdicts_restore(j->verdicts, slot, &record);
+        records_drop(j->records, &j->key[slot]);
+        tell_flagged(j, slot, record.verdict);
+    }
+}
+
+/* All of them before the batch's first observation: nobody in it loses his place to another in it,
+ * so that what is believed of those who go is complete. */
+static void hand_over(judge *j, const batch *batch) {
+    for (size_t i = 0; i < batch_arrivals(batch); i++) {
+        const batch_arrival *arrival = batch_arrived(batch, i);
+        if (j->verdicts != NULL) {
+            leave(j, arrival->slot);
+        }
+        j->key[arrival->slot] = arrival->key;
+        if (j->verdicts != NULL) {
+            come(j, arrival->slot);
+        }
+    }
+}
+
+void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
+    j->key[slot] = accounts_key_at(j->options.accounts, slot);
+    if (j->verdicts != NULL) {
+        verdicts_restore(j->verdicts, slot, record);
+        tell_flagged(j, slot, record->verdict);
+    }
+}
+
+void judge_restore_absent(judge *j, const accounts_key *key, const verdict_belief *belief) {
+    if (j->verdicts != NULL) {
+        verdict_record record = verdict_resumed(belief);
+        records_put(j->records, key, belief, kind_of(j, &record));
+    }
+}
+
+/* ---- verdicts ---- */
 
 static ruling rule_by_evidence(judge *j, const batch_observation *o) {
     const engine_result *result = o->result;
@@ -104,24 +179,18 @@ static ruling rule_by_threshold(const judge *j, const engine_result *result) {
 }
 
 void judge_observe(judge *j, const batch *batch) {
+    hand_over(j, batch);
     for (size_t k = 0; k < batch_observations(batch); k++) {
         batch_observation o = batch_observed(batch, k);
-        if (o.fresh) {
-            judge_forget(j, o.slot);
-        }
         j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
+        tell_flagged(j, o.slot, (wire_verdict)j->ruling[k].side.verdict);
     }
 }
 
 void judge_skip(judge *j, const batch *batch) {
-    for (size_t k = 0; k < batch_observations(batch); k++) {
-        batch_observation o = batch_observed(batch, k);
-        if (o.fresh) {
-            judge_forget(j, o.slot);
-        }
-    }
+    hand_over(j, batch);
 }
 
 static policy_listing listing_of(const judge *j, bool group, const wire_text *name) {
@@ -169,6 +238,30 @@ answer_row judge_row(const judge *j, const batch *batch, const request *request,
 
 const verdict_record *judge_record(const judge *j, uint32_t slot) {
     return !by_evidence(j) ? NULL : verdicts_find(j->verdicts, slot);
+}
+
+bool judge_absent(const judge *j, const accounts_key *key, verdict_record *record) {
+    const verdict_belief *belief = !by_evidence(j) ? NULL : records_find(j->records, key);
+    if (belief != NULL) {
+        *record = verdict_resumed(belief);
+    }
+    return belief != NULL;
+}
+
+const records *judge_records(const judge *j) {
+    return j->records;
+}
+
+void judge_populate(judge *j) {
+    pages_populate(j->key, j->options.slots_max * sizeof *j->key);
+    records_populate(j->records);
+    if (j->verdicts != NULL) {
+        verdicts_populate(j->verdicts);
+    }
+}
+
+size_t judge_bytes_per_slot(void) {
+    return sizeof(accounts_key);
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {

@@ -2,8 +2,9 @@
  * judge.h - from what the engine says of a batch to what each of its rows is answered.
  *
  * Observations are taken in as their batches come back, which is the order in which they were
- * given: what a slot's account was believed to be is forgotten where the next account's first
- * observation comes, not when the slot was given away.
+ * given: what a slot's account was believed to be becomes its record (records.h) where the next
+ * account's batch comes back, not when the slot was given away, and by then it is complete. Who
+ * arrives and has a record goes on with it.
  *
  * Threads: one at a time.
  */
@@ -14,11 +15,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "accounts.h"
 #include "batch.h"
 #include "lists.h"
 #include "policy.h"
+#include "records.h"
 #include "request.h"
 #include "verdict.h"
+
+/* Of accounts that have lost their place, for each that can be held. */
+enum { JUDGE_RECORDS_PER_SLOT = 4 };
 
 /* What is judged by; it may change. */
 typedef struct {
@@ -30,6 +36,7 @@ typedef struct {
 
 typedef struct {
     judge_terms terms;
+    accounts *accounts; /* borrowed; is told who is flagged */
     size_t slots_max;
     size_t window_rows;
     size_t observations_max; /* of a batch */
@@ -46,18 +53,32 @@ bool judge_prepare(const judge *judge, const judge_terms *terms, verdicts **room
 void judge_revise(judge *judge, const judge_terms *terms, verdicts *room);
 
 void judge_observe(judge *judge, const batch *batch);
-/* In its place where the engine failed: only who was new to his slot is new there still. */
+/* In its place where the engine failed: only the arrivals have come. */
 void judge_skip(judge *judge, const batch *batch);
 /* Of a row of the batch observed last. */
 answer_row judge_row(const judge *judge, const batch *batch, const request *request, size_t row);
 /* Which is the same as of the row before. */
 bool judge_row_repeats(const batch *batch, const request *request, size_t row);
 void judge_forget(judge *judge, uint32_t slot);
-/* What was believed in another run; nothing where there is no evidence. */
+/* Of an account that has no slot; false: there was no record of it. */
+bool judge_forget_absent(judge *judge, const accounts_key *key);
+/* What was believed in another run, of the account whose slot it is now; nothing where there is no
+ * evidence. */
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
+/* ... and of one that has none. */
+void judge_restore_absent(judge *judge, const accounts_key *key, const verdict_belief *belief);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);
+/* The record of an account without a slot, as it would come back; false: none, or no
+ * evidence. */
+bool judge_absent(const judge *judge, const accounts_key *key, verdict_record *record);
+/* All of them. */
+const records *judge_records(const judge *judge);
+/* Touches all that it has for accounts; pages.h. */
+void judge_populate(judge *judge);
+/* Beside verdict and records. */
+size_t judge_bytes_per_slot(void);
 /* Of one channel, or with WIRE_NO_REASON the higher of them; above 1: above a limit. */
 double judge_level(const judge *judge, const verdict_record *record, wire_reason channel);
 

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file_lock.h"
 #include "log.h"
 #include "snapshot.h"
 
@@ -26,10 +27,12 @@ struct keeper {
     keeper_options options;
     snapshot_identity identity;
     char *path;
-    char *older; /* PATH.1 */
-    bool good;   /* what is at PATH can be read, and is worth more than what is at PATH.1 */
-    bool failed; /* so the next failure is no news */
-    bool told;   /* what a snapshot costs */
+    char *older;     /* PATH.1 */
+    bool good;       /* what is at PATH can be read, and is worth more than what is at PATH.1 */
+    bool failed;     /* so the next failure is no news */
+    bool told;       /* what a snapshot costs */
+    bool whole_kept; /* PATH.1 is from before the device was lost, and PATH from after */
+    int locked;      /* file_lock's; -1: none could be had */
     pthread_t thread;
     bool running;
     pthread_mutex_t lock;
@@ -52,6 +55,7 @@ typedef struct {
     pid_t child; /* that writes; 0: it is written, or has failed */
     int error;   /* errno */
     size_t accounts;
+    bool degraded;  /* the engine has lost its device */
     double held_ms; /* that requests waited */
 } look;
 
@@ -71,7 +75,9 @@ static void visit(void *context, const snapshot_state *state) {
     look *l = context;
     double since = now_ms();
     pid_t parent = getpid();
-    bool on_cpu = strcmp(engine_describe(state->engine).name, "cpu") == 0;
+    engine_facts facts = engine_describe(state->engine);
+    bool on_cpu = strcmp(facts.name, "cpu") == 0;
+    l->degraded = facts.degraded;
     l->accounts = accounts_held(state->accounts);
     pid_t child = l->may_fork && on_cpu ? _Fork() : -1;
     if (child == 0) {
@@ -115,10 +121,19 @@ static int await_child(keeper *k, pid_t child) {
     return ended == child && WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
 }
 
-/* The old one is kept only if it is good: a torn one may not take the place of one that is not. */
-static int put_in_place(keeper *k, aside *file) {
-    if (!aside_sync(file) || (k->good && !aside_keep_old(file)) || !aside_commit(file)) {
+/* The old one is kept only if it is good: a torn one may not take the place of one that is not; nor
+ * one whose windows began anew that of the last whole one. */
+static int put_in_place(keeper *k, aside *file, bool degraded) {
+    bool keep = k->good && !(degraded && k->whole_kept);
+    if (!aside_sync(file) || (keep && !aside_keep_old(file)) || !aside_commit(file)) {
         return errno;
+    }
+    if (degraded && keep) {
+        k->whole_kept = true;
+        log_line(LOG_WARNING,
+                 "%s: windows and memories in it are what came since the device was lost; the last "
+                 "snapshot from before stays at %s",
+                 k->path, k->older);
     }
     k->good = true;
     return 0;
@@ -157,7 +172,7 @@ static void save(keeper *k, bool may_fork) {
         l.error = await_child(k, l.child);
     }
     if (l.error == 0) {
-        l.error = put_in_place(k, &file);
+        l.error = put_in_place(k, &file, l.degraded);
     }
     aside_close(&file);
     tell(k, &l, now_ms() - since, l.error);
@@ -268,6 +283,24 @@ static void restore(keeper *k) {
     }
 }
 
+/* A folder where nothing can be made is no reason not to serve; saving will say so too. */
+static bool lock(keeper *k, char *error, size_t error_bytes) {
+    switch (file_lock_take(&k->locked, k->path)) {
+    case FILE_LOCK_HELD:
+        snprintf(error, error_bytes,
+                 "%s: another daemon keeps its state there (it has locked %s.lock); no two may "
+                 "share a file",
+                 k->path, k->path);
+        return false;
+    case FILE_LOCK_NONE:
+        log_line(LOG_WARNING, "%s.lock: %s; nothing keeps another daemon from the same file",
+                 k->path, strerror(errno));
+        return true;
+    default:
+        return true;
+    }
+}
+
 bool keeper_open(keeper **out, const keeper_options *options, char *error, size_t error_bytes) {
     keeper *k = calloc(1, sizeof *k);
     *out = NULL;
@@ -281,6 +314,12 @@ bool keeper_open(keeper **out, const keeper_options *options, char *error, size_
         return false;
     }
     k->options = *options;
+    if (!lock(k, error, error_bytes)) {
+        free(k->older);
+        free(k->path);
+        free(k);
+        return false;
+    }
     k->options.path = NULL; /* the caller's, not kept, as the next */
     k->options.reference = NULL;
     k->identity =
@@ -312,6 +351,7 @@ void keeper_close(keeper *k) {
     stop(k);
     pthread_cond_destroy(&k->woken);
     pthread_mutex_destroy(&k->lock);
+    file_lock_release(k->locked);
     free(k->older);
     free(k->path);
     free(k);

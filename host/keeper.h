@@ -2,9 +2,13 @@
  * keeper.h - keeps a service's state in a file: restores it at the start, writes it every so many
  * seconds and at the end.
  *
- * PATH is the last snapshot, PATH.1 the one before, PATH.tmp one that is being written; no two
- * daemons may have the same PATH. What is wrong with a file, or with writing one, is a line in the
- * log, and the daemon goes on.
+ * PATH is the last snapshot, PATH.1 the one before, PATH.tmp one that is being written; PATH.lock
+ * is locked as long as the keeper is open, and a second daemon of the same PATH is refused. What is
+ * wrong with a file, or with writing one, is a line in the log, and the daemon goes on.
+ *
+ * An engine that has lost its device goes on with empty windows and memories; verdicts, evidence
+ * and records are whole. So it is saved, but the last snapshot from before the loss stays at
+ * PATH.1, however many follow.
  *
  * Requests wait while the state is looked at. Where accounts are on the CPU that is a fork: a child
  * writes what it sees. It is a copy of one thread of many, so it may take no lock; _Fork runs no
@@ -38,7 +42,8 @@ typedef struct {
 } keeper_options;
 
 typedef struct keeper keeper;
-/* Restores. False with one line in error: no memory, or no thread to be had. */
+/* Restores. False with one line in error: another daemon has the PATH, no memory, or no thread to
+ * be had. */
 bool keeper_open(keeper **out, const keeper_options *options, char *error, size_t error_bytes);
 /* Writes what the service holds, in which no request is under way any more. */
 void keeper_finish(keeper *keeper); /* NULL is allowed */

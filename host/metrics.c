@@ -359,6 +359,7 @@ VALUE_OF(accounts)
 VALUE_OF(accounts_max)
 VALUE_OF(account_bytes)
 VALUE_OF(block_bytes)
+VALUE_OF(bytes_held)
 VALUE_OF(evictions)
 VALUE_OF(queue_requests)
 VALUE_OF(queue_rows)
@@ -371,6 +372,9 @@ static const of_models model_series[] = {
     {"adder_block_bytes", "gauge",
      "Bytes of one class in an account's memory, beside adder_account_bytes.",
      value_of_block_bytes},
+    {"adder_accounts_bytes", "gauge",
+     "Bytes of all that is held of accounts and groups, and of those that have lost their place.",
+     value_of_bytes_held},
     {"adder_evictions_total", "counter",
      "Accounts and groups that gave their place to another one.", value_of_evictions},
     {"adder_queue_requests", "gauge", "Requests that wait for the engine.",

@@ -36,6 +36,7 @@ typedef struct {
     size_t accounts, accounts_max;
     uint64_t evictions;
     size_t account_bytes, block_bytes;
+    size_t bytes_held; /* of accounts and records */
     size_t queue_requests, queue_rows;
     bool degraded;
 } metrics_model_now;

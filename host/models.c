@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include "capacity.h"
 #include "keeper.h"
 #include "lists.h"
 #include "log.h"
@@ -35,6 +36,7 @@ struct models {
     models_options options;
     unsigned char secret[POISON_SECRET_BYTES];
     size_t message_bytes_max;
+    size_t shared_bytes; /* what the process had when all was read and no service open */
     size_t count;
     model *model; /* [count] */
 };
@@ -130,6 +132,8 @@ static bool open_service(const models *all, const config *c, model *m, char *err
                                      .threads = c->threads,
                                      .tf32 = c->tf32,
                                      .accounts_max = m->config.accounts_max,
+                                     .bytes_max = m->config.bytes_max,
+                                     .shared_bytes = all->shared_bytes / c->models,
                                      .rows_max = c->rows_max,
                                      .queue_rows_max = c->queue_rows_max,
                                      .contexts = c->contexts,
@@ -181,6 +185,7 @@ bool models_open(models **out, const models_options *options, char *error, size_
     }
     all->model = read_all(c, error, error_bytes);
     all->count = all->model != NULL ? c->models : 0;
+    all->shared_bytes = capacity_resident_bytes();
     bool good = all->model != NULL;
     for (size_t i = 0; good && i < all->count; i++) {
         model *m = &all->model[i];

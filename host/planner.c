@@ -57,9 +57,11 @@ static answer *remember(planner *p, const request *r, size_t rows) {
 static void forget(planner *p, request *r) {
     const planner_options *o = &p->options;
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    accounts_key key = accounts_key_of(o->accounts, name);
     uint32_t slot = accounts_remove(o->accounts, name);
-    r->known = slot != ACCOUNTS_NONE;
-    if (r->known) {
+    r->known = judge_forget_absent(o->judge, &key);
+    if (slot != ACCOUNTS_NONE) {
+        r->known = true;
         engine_forget(o->engine, slot);
         judge_forget(o->judge, slot);
     }
@@ -73,16 +75,21 @@ static void forget(planner *p, request *r) {
 static void explain(planner *p, request *r) {
     const planner_options *o = &p->options;
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
+    accounts_key key = accounts_key_of(o->accounts, name);
     uint32_t slot = accounts_find(o->accounts, name);
-    r->known = slot != ACCOUNTS_NONE;
-    if (r->known && !explain_slot(&(explain_source){.engine = o->engine,
-                                                    .statistics = o->statistics,
-                                                    .judge = o->judge,
-                                                    .policy = &o->terms->policy,
-                                                    .release_after = o->terms->release_after,
-                                                    .window_rows = o->window_rows},
-                                  slot, r->explanation)) {
-        request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
+    const explain_source source = {.engine = o->engine,
+                                   .statistics = o->statistics,
+                                   .judge = o->judge,
+                                   .policy = &o->terms->policy,
+                                   .release_after = o->terms->release_after,
+                                   .window_rows = o->window_rows};
+    if (slot == ACCOUNTS_NONE) {
+        r->known = explain_absent(&source, &key, r->explanation);
+    } else {
+        r->known = true;
+        if (!explain_slot(&source, slot, r->explanation)) {
+            request_refuse(r, WIRE_INTERNAL, "explain: no memory, or the engine failed");
+        }
     }
     r->explanation->is_group = r->wire.is_group;
 }
@@ -100,11 +107,13 @@ void planner_look_up(planner *p, request *r) {
 static void put_rows(planner *p, batch *batch, request *r) {
     const wire_request *wire = &r->wire;
     size_t dim = p->options.statistics->dim;
-    slots_resolve(&p->slots, p->options.accounts, p->options.engine, wire);
-    r->first = batch_put(batch, &(batch_key){wire, dim, p->slots.account, p->slots.account_fresh});
+    if (batch_rows(batch) == 0) {
+        accounts_begin(p->options.accounts);
+    }
+    slots_resolve(&p->slots, &(slots_givers){p->options.accounts, p->options.engine, batch}, wire);
+    r->first = batch_put(batch, &(batch_key){wire, dim, p->slots.account});
     if (wire->groups != NULL) {
-        r->groups_first =
-            batch_put(batch, &(batch_key){wire, dim, p->slots.group, p->slots.group_fresh});
+        r->groups_first = batch_put(batch, &(batch_key){wire, dim, p->slots.group});
     }
 }
 

@@ -31,6 +31,16 @@ bool request_init(request *r, size_t rows_max, size_t classes) {
            r->poison_labels && r->probabilities;
 }
 
+size_t request_bytes(size_t rows_max, size_t classes) {
+    const request *r = NULL;
+    size_t row = sizeof *r->scores + sizeof *r->memory_scores + sizeof *r->excess +
+                 sizeof *r->evidence + sizeof *r->group_scores + sizeof *r->group_excess +
+                 sizeof *r->group_evidence + sizeof *r->decisions + sizeof *r->verdicts +
+                 sizeof *r->group_verdicts + sizeof *r->reasons + sizeof *r->fill +
+                 sizeof *r->poison_rows + sizeof *r->poison_labels;
+    return rows_max * row + classes * sizeof *r->probabilities + sizeof *r->explanation;
+}
+
 void request_fini(request *r) {
     free(r->probabilities);
     free(r->poison_labels);

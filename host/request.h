@@ -65,7 +65,9 @@ typedef struct {
 } request;
 
 bool request_init(request *request, size_t rows_max, size_t classes); /* false: no memory */
-void request_fini(request *request);                                  /* zeroed is allowed */
+/* Of one, beside what decoding needs. */
+size_t request_bytes(size_t rows_max, size_t classes);
+void request_fini(request *request); /* zeroed is allowed */
 
 /* Rows that the engine gets of a score request: one with a group counts twice. */
 size_t request_engine_rows(const request *request);

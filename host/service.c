@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "capacity.h"
 #include "log.h"
 #include "request.h"
 #include "wire.h"
@@ -53,6 +54,7 @@ void service_look(service *s, metrics_model_now *now) {
                                .evictions = atomic_load(&s->accounts_evicted),
                                .account_bytes = s->facts.bytes_per_slot,
                                .block_bytes = s->facts.bytes_per_block,
+                               .bytes_held = atomic_load(&s->bytes_held),
                                .degraded = atomic_load(&s->degraded)};
     queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
 }
@@ -103,6 +105,7 @@ int service_encode(service *s, request *r, nng_msg *reply) {
 static void watch_engine(service *s) {
     engine_facts facts = engine_describe(s->engine);
     s->in_flight_max = facts.in_flight_max;
+    atomic_store(&s->bytes_held, capacity_held(&facts, s->accounts, s->judge));
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
         log_line(LOG_WARNING, "%s", facts.note);

@@ -47,6 +47,8 @@ typedef struct {
     size_t threads;        /* 0: all cores */
     bool tf32;             /* see engine.h */
     size_t accounts_max;   /* least recently used goes first */
+    size_t bytes_max;      /* capacity.h; 0: no limit but accounts_max */
+    size_t shared_bytes;   /* of what the process had before; 0: what it has now */
     size_t rows_max;       /* of a request; cut to accounts_max */
     size_t queue_rows_max; /* waiting; past it: overloaded */
     size_t contexts;       /* requests at once */

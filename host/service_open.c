@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capacity.h"
+
 enum { MESSAGE_SLACK_BYTES = 4096 };
 
 static bool init_planner(service *s) {
@@ -44,6 +46,7 @@ static bool open_parts(service *s) {
     }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
     s->judge = judge_open(&(judge_options){.terms = s->terms.judge,
+                                           .accounts = s->accounts,
                                            .slots_max = o->accounts_max,
                                            .window_rows = o->window_rows,
                                            .observations_max = s->batch_rows_max});
@@ -60,9 +63,7 @@ static bool open_parts(service *s) {
 
 static bool open_engine(service *s, char *error, size_t error_bytes) {
     const service_options *o = &s->options;
-    size_t classes = o->reference->statistics.classes;
-    size_t per_account =
-        classes < SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT ? classes : SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT;
+    size_t per_account = capacity_blocks_each(o->reference);
     return engine_open(&s->engine, &s->statistics,
                        &(engine_options){.name = o->engine,
                                          .window_rows = o->window_rows,
@@ -72,6 +73,7 @@ static bool open_engine(service *s, char *error, size_t error_bytes) {
                                          .slots_max = o->accounts_max,
                                          .batch_rows_max = s->batch_rows_max,
                                          .threads = o->threads,
+                                         .populate = o->bytes_max > 0,
                                          .tf32 = o->tf32},
                        error, error_bytes) == ENGINE_OK;
 }
@@ -99,6 +101,11 @@ bool service_open(service **out, const service_options *options, char *error, si
         return false;
     }
     s->options = *options;
+    if (options->bytes_max > 0 && !capacity_fit(&s->options, error, error_bytes)) {
+        free(s);
+        return false;
+    }
+    options = &s->options;
     /* A batch may never need more places than there are, so that no account of a batch is evicted
      * by a later row of it. */
     if (s->options.rows_max > options->accounts_max) {
@@ -141,6 +148,10 @@ bool service_open(service **out, const service_options *options, char *error, si
                  s->options.accounts_max, s->options.rows_max);
         service_close(s);
         return false;
+    }
+    if (s->options.bytes_max > 0) {
+        accounts_populate(s->accounts);
+        judge_populate(s->judge);
     }
     *out = s;
     return true;

@@ -60,6 +60,7 @@ struct service {
     /* For hello and the metrics: written by the owner, read by anyone. */
     atomic_bool degraded; /* the CPU engine has taken over */
     atomic_size_t accounts_held;
+    atomic_size_t bytes_held; /* of accounts, in the engine and here, and of records */
     atomic_uint_fast64_t accounts_evicted;
     atomic_uint_fast64_t rows_scored;
     pthread_mutex_t telling;

@@ -23,12 +23,14 @@ enum {
 };
 
 #define THRESHOLD_MAX 1e30
+#define BYTES_MAX ((size_t)1 << 50)
 
 /* Where a setting goes, and who may have it. */
 #define HOUSE(MEMBER) .at = offsetof(config, MEMBER), .restart = true
 #define MODEL(MEMBER) .at = offsetof(config_model, MEMBER), .of_model = true
 #define TEXT .kind = SETTING_TEXT
 #define COUNT(LEAST, MOST) .kind = SETTING_COUNT, .least = (LEAST), .most = (double)(MOST)
+#define BYTES .kind = SETTING_BYTES, .least = 1.0, .most = (double)BYTES_MAX
 #define NUMBER(LEAST, MOST) .kind = SETTING_NUMBER, .least = (LEAST), .most = (MOST)
 #define CHOICE(...) .kind = SETTING_CHOICE, .choice = {__VA_ARGS__}
 #define SWITCH .kind = SETTING_SWITCH
@@ -84,6 +86,10 @@ const setting settings[SETTINGS] = {
      HOUSE(secret_file)},
     {"max-accounts", "N", "accounts held; the least recently used goes (16384)", 0, 4,
      COUNT(1, ENGINE_SLOTS_MAX), MODEL(accounts_max), .restart = true},
+    {"max-bytes", "SIZE",
+     "memory that the daemon may take with all places held, like 512M or 4G, taken at the start; "
+     "as many accounts as fit it, and at most --max-accounts",
+     0, 4, BYTES, MODEL(bytes_max), .restart = true},
     {"max-rows", "N", "rows of a request, at most the accounts (8192)", 0, 4,
      COUNT(1, ENGINE_BATCH_ROWS_MAX), HOUSE(rows_max)},
     {"max-queue-rows", "N", "rows that may wait; more is overloaded (65536)", 0, 4,
@@ -149,6 +155,21 @@ static bool put_count(const setting *s, const char *text, size_t *to) {
     return true;
 }
 
+static bool put_bytes(const char *text, size_t *to) {
+    static const char units[] = "KMG";
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
+    unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+    if (text[0] < '0' || text[0] > '9' || errno != 0 || (*end != '\0' && unit == NULL) ||
+        (unit != NULL && end[1] != '\0') || value == 0 || value > BYTES_MAX >> shift) {
+        return false;
+    }
+    *to = (size_t)value << shift;
+    return true;
+}
+
 static bool put_number(const setting *s, const char *text, double *to) {
     char *end = NULL;
     double value = strtod(text, &end);
@@ -187,6 +208,9 @@ static void expected(const setting *s, char *error, size_t error_bytes) {
         snprintf(error, error_bytes, "expected a whole number from %.0f to %.0f", s->least,
                  s->most);
         break;
+    case SETTING_BYTES:
+        snprintf(error, error_bytes, "expected a size like 1073741824, 512M or 4G");
+        break;
     case SETTING_NUMBER:
         snprintf(error, error_bytes, "expected a number from %g to %g", s->least, s->most);
         break;
@@ -217,6 +241,9 @@ bool setting_put(const setting *s, const char *text, void *to, char *error, size
         break;
     case SETTING_COUNT:
         good = put_count(s, text, member);
+        break;
+    case SETTING_BYTES:
+        good = put_bytes(text, member);
         break;
     case SETTING_NUMBER:
         good = put_number(s, text, member);

@@ -13,6 +13,7 @@
 typedef enum {
     SETTING_TEXT,   /* const char *: a path or an address */
     SETTING_COUNT,  /* size_t */
+    SETTING_BYTES,  /* size_t: digits, and K, M or G for so many times 1024 */
     SETTING_NUMBER, /* double, finite */
     SETTING_CHOICE, /* int, or an enum of its size: the place among the choices */
     SETTING_SWITCH, /* bool: true or false; as a flag it has no value */
@@ -36,7 +37,7 @@ typedef struct {
 } setting;
 
 /* The table, SETTINGS of them. */
-enum { SETTINGS = 35 };
+enum { SETTINGS = 36 };
 extern const setting settings[SETTINGS];
 
 /* The place in the table of a setting of this name, or SETTINGS. */

@@ -4,11 +4,15 @@
  *
  *     head      magic "ADDRSNAP", version, when; of whose reference (model, dim, classes, rank, a
  *               hash of mean, factor and trace), window, memory rank and half-life; the key of the
- *               requests' digests; how many accounts and answers follow
- *     accounts  in the order of use, the oldest first: account or group, name, verdict, and the
- *               bytes of engine_export
+ *               requests' digests; how many accounts and answers follow; the secret of the records'
+ *               keys and how many records
+ *     accounts  in the order in which they would go, the first first: account or group, name,
+ *               verdict, and the bytes of engine_export
+ *     records   of accounts that have lost their place, likewise: key and belief
  *     answers   oldest first: client, seq, digest, rows
  *     tail      BLAKE2b-256 of everything before it
+ *
+ * Version 1 has no records, nor anything of them in its head; it is read and not written.
  *
  * Numbers are little-endian. The checksum is against accidents: who can write the file can write
  * another checksum, so everything is checked besides before any of it counts, and nothing in it can
@@ -75,7 +79,11 @@ typedef struct {
     snapshot_identity identity;
     unsigned char digest_key[crypto_shorthash_KEYBYTES];
     uint64_t saved_at_s; /* since 1970 */
-    uint64_t accounts;   /* groups among them */
+    uint64_t version;
+    unsigned char accounts_secret[ACCOUNTS_SECRET_BYTES]; /* zero in version 1 */
+    uint64_t accounts;                                    /* groups among them */
+    uint64_t records;
+    uint64_t records_flagged;
     uint64_t answers;
     uint64_t bytes; /* of the file */
     uint64_t groups;
@@ -84,8 +92,8 @@ typedef struct {
 } snapshot_facts;
 snapshot_facts snapshot_describe(const snapshot *snapshot);
 
-/* Into a state that holds nothing yet, which it leaves so when it fails: the most recently used
- * accounts, as many as there is room for; *restored of them. */
+/* Into a state that holds nothing yet, which it leaves so when it fails: the accounts that would go
+ * last, as many as there is room for, *restored of them; records of the others. */
 bool snapshot_restore(const snapshot *snapshot, const snapshot_identity *identity,
                       const snapshot_state *state, size_t *restored, char *error,
                       size_t error_bytes);

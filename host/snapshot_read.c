@@ -73,6 +73,16 @@ bool snapshot_read_account(bytes_reader *r, snapshot_account *a) {
     return true;
 }
 
+bool snapshot_read_record(bytes_reader *r, snapshot_record *record) {
+    const unsigned char *key = bytes_take(r, ACCOUNTS_KEY_BYTES);
+    const unsigned char *belief = bytes_take(r, VERDICT_BELIEF_BYTES);
+    if (key == NULL || belief == NULL) {
+        return false;
+    }
+    memcpy(record->key.bytes, key, ACCOUNTS_KEY_BYTES);
+    return verdict_decode_belief(&record->belief, belief);
+}
+
 bool snapshot_read_answer(bytes_reader *r, snapshot_answer *a) {
     a->key.client = bytes_get(r, 8);
     a->key.seq = bytes_get(r, 8);
@@ -136,13 +146,22 @@ static bool read_head(bytes_reader *r, snapshot_facts *facts) {
     const unsigned char *key = bytes_take(r, crypto_shorthash_KEYBYTES);
     facts->accounts = bytes_get(r, 8);
     facts->answers = bytes_get(r, 8);
+    const unsigned char *secret = NULL;
+    if (facts->version > 1) {
+        secret = bytes_take(r, ACCOUNTS_SECRET_BYTES);
+        facts->records = bytes_get(r, 8);
+    }
     if (!r->ok || !identity_possible(identity)) {
         return false;
+    }
+    if (secret != NULL) {
+        memcpy(facts->accounts_secret, secret, ACCOUNTS_SECRET_BYTES);
     }
     memcpy(identity->reference, reference, SNAPSHOT_HASH_BYTES);
     memcpy(facts->digest_key, key, crypto_shorthash_KEYBYTES);
     return facts->accounts <= ENGINE_SLOTS_MAX && facts->answers <= ANSWERS_MAX &&
            facts->accounts <= r->left / SNAPSHOT_ACCOUNT_BYTES_MIN &&
+           facts->records <= r->left / SNAPSHOT_RECORD_BYTES &&
            facts->answers <= r->left / (SNAPSHOT_ANSWER_BYTES + SNAPSHOT_ROW_BYTES);
 }
 
@@ -170,6 +189,20 @@ static bool check_accounts(bytes_reader *r, snapshot_facts *facts, const complai
     }
     accounts_close(seen);
     return ok;
+}
+
+static bool check_records(bytes_reader *r, snapshot_facts *facts, const complaint *to) {
+    for (uint64_t i = 0; i < facts->records; i++) {
+        snapshot_record record;
+        if (!snapshot_read_record(r, &record)) {
+            return refuse(to,
+                          "record %" PRIu64 " of %" PRIu64 " is none that a daemon can have "
+                          "written",
+                          i + 1, facts->records);
+        }
+        facts->records_flagged += record.belief.verdict == WIRE_FLAGGED;
+    }
+    return true;
 }
 
 static int compare_keys(const void *left, const void *right) {
@@ -235,9 +268,9 @@ static bool check(snapshot *s, const complaint *to) {
                       magic == NULL ? "too few bytes" : "another kind of file");
     }
     uint64_t version = bytes_get(&r, 4);
-    if (r.ok && version != SNAPSHOT_VERSION) {
-        return refuse(to, "expected a snapshot of version %d, came %" PRIu64, SNAPSHOT_VERSION,
-                      version);
+    if (r.ok && (version < SNAPSHOT_VERSION_OLDEST || version > SNAPSHOT_VERSION)) {
+        return refuse(to, "expected a snapshot of version %d to %d, came %" PRIu64,
+                      SNAPSHOT_VERSION_OLDEST, SNAPSHOT_VERSION, version);
     }
     if (r.left < SNAPSHOT_HASH_BYTES) {
         return refuse(to, "torn: %zu bytes hold no checksum", s->map_bytes);
@@ -248,12 +281,16 @@ static bool check(snapshot *s, const complaint *to) {
     if (memcmp(hash, (const unsigned char *)s->map + hashed, sizeof hash) != 0) {
         return refuse(to, "torn or changed: the checksum over %zu bytes does not match", hashed);
     }
-    s->facts = (snapshot_facts){.bytes = s->map_bytes};
+    s->facts = (snapshot_facts){.bytes = s->map_bytes, .version = version};
     if (!read_head(&r, &s->facts)) {
         return refuse(to, "its head is none that a daemon can have written");
     }
     s->accounts = r;
     if (!check_accounts(&r, &s->facts, to)) {
+        return false;
+    }
+    s->records = r;
+    if (!check_records(&r, &s->facts, to)) {
         return false;
     }
     s->answers = r;

@@ -99,6 +99,24 @@ static void empty_accounts(const snapshot_state *state) {
     }
 }
 
+/* The oldest are the first to be dropped again where there is room for fewer. */
+static void put_records(const snapshot *s, const snapshot_state *state) {
+    bytes_reader r = s->records;
+    for (uint64_t i = 0; i < s->facts.records; i++) {
+        snapshot_record record;
+        snapshot_read_record(&r, &record);
+        judge_restore_absent(state->judge, &record.key, &record.belief);
+    }
+}
+
+static void put_as_record(const snapshot_state *state, const snapshot_account *a) {
+    if (a->has_verdict && a->verdict.queries > 0) {
+        accounts_key key = accounts_key_of(state->accounts, a->name);
+        verdict_belief belief = verdict_believed(&a->verdict);
+        judge_restore_absent(state->judge, &key, &belief);
+    }
+}
+
 /* All but the first `skipped`. False: their memories need more room than there is. */
 static bool put_accounts(const snapshot *s, const snapshot_state *state, uint64_t skipped) {
     bytes_reader r = s->accounts;
@@ -122,12 +140,18 @@ static bool put_accounts(const snapshot *s, const snapshot_state *state, uint64_
 
 /* A daemon with room for fewer accounts has a smaller pool for their memories too, which may be
  * full sooner than the places are: then an eighth more of those used least recently goes. */
-static size_t put_most_recent(const snapshot *s, const snapshot_state *state) {
+static size_t put_last_to_go(const snapshot *s, const snapshot_state *state) {
     uint64_t all = s->facts.accounts;
     uint64_t skipped = all > state->accounts_max ? all - state->accounts_max : 0;
     while (!put_accounts(s, state, skipped)) {
         empty_accounts(state);
         skipped += (all - skipped) / 8 + 1;
+    }
+    bytes_reader r = s->accounts;
+    for (uint64_t i = 0; i < skipped; i++) {
+        snapshot_account a;
+        snapshot_read_account(&r, &a);
+        put_as_record(state, &a);
     }
     return (size_t)(all - skipped);
 }
@@ -163,7 +187,11 @@ bool snapshot_restore(const snapshot *s, const snapshot_identity *identity,
         !try_accounts(s, state, error, error_bytes)) {
         return false;
     }
-    *restored = put_most_recent(s, state);
+    if (s->facts.version > 1) {
+        accounts_set_secret(state->accounts, s->facts.accounts_secret);
+    }
+    put_records(s, state);
+    *restored = put_last_to_go(s, state);
     put_answers(s, state);
     memcpy(state->digest_key, s->facts.digest_key, crypto_shorthash_KEYBYTES);
     return true;

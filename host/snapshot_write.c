@@ -91,6 +91,8 @@ static void write_head(writer *w, const snapshot_state *state, const snapshot_id
     at += crypto_shorthash_KEYBYTES;
     at = bytes_put(at, accounts_held(state->accounts), 8);
     at = bytes_put(at, count_answers(state->answers), 8);
+    memcpy(at, accounts_secret(state->accounts), ACCOUNTS_SECRET_BYTES);
+    at = bytes_put(at + ACCOUNTS_SECRET_BYTES, records_held(judge_records(state->judge)), 8);
     wrote(w, at);
 }
 
@@ -119,6 +121,18 @@ static void write_account(writer *w, const snapshot_state *state, uint32_t slot)
         w->error = EIO; /* a device was lost just now */
     }
     wrote(w, at + exported);
+}
+
+static void write_records(writer *w, const records *records) {
+    uint32_t i = records_next(records, RECORDS_NONE);
+    for (; i != RECORDS_NONE && w->error == 0; i = records_next(records, i)) {
+        unsigned char *at = room(w, SNAPSHOT_RECORD_BYTES);
+        if (at != NULL) {
+            memcpy(at, records_key(records, i)->bytes, ACCOUNTS_KEY_BYTES);
+            verdict_encode_belief(records_belief(records, i), at + ACCOUNTS_KEY_BYTES);
+            wrote(w, at + SNAPSHOT_RECORD_BYTES);
+        }
+    }
 }
 
 static unsigned char *put_side(unsigned char *at, const answer_side *side) {
@@ -178,6 +192,7 @@ int snapshot_write(const snapshot_state *state, const snapshot_identity *identit
     for (; slot != ACCOUNTS_NONE && w.error == 0; slot = accounts_next(state->accounts, slot)) {
         write_account(&w, state, slot);
     }
+    write_records(&w, judge_records(state->judge));
     const answer *answer;
     for (uint64_t place = 0;
          w.error == 0 && (answer = answers_next(state->answers, &place)) != NULL;) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pages.h"
+
 static_assert((int)VERDICT_HISTORY <= (int)WIRE_EXPLAIN_HISTORY_MAX, "an explanation has room");
 static_assert(sizeof(verdict_kept) == 12, "of every window of every account");
 
@@ -50,6 +52,30 @@ void verdicts_revise(verdicts *v, const evidence_rules *rules, size_t release_af
 
 void verdicts_forget(verdicts *v, uint32_t slot) {
     v->record[slot] = (verdict_record){0};
+}
+
+verdict_belief verdict_believed(const verdict_record *r) {
+    return (verdict_belief){.evidence = r->evidence,
+                            .verdict = (uint8_t)r->verdict,
+                            .reason = (uint8_t)r->reason,
+                            .queries = r->queries,
+                            .first_flagged_at = r->first_flagged_at,
+                            .flagged_at = r->flagged_at,
+                            .clean_run = r->clean_run};
+}
+
+/* A window is judged when W rows have come since the one before: W rows of the new window, or one
+ * that is not full would be compared with honest ones that are. */
+verdict_record verdict_resumed(const verdict_belief *b) {
+    verdict_record r = {.evidence = b->evidence,
+                        .verdict = (wire_verdict)b->verdict,
+                        .reason = (wire_reason)b->reason,
+                        .queries = b->queries,
+                        .first_flagged_at = b->first_flagged_at,
+                        .flagged_at = b->flagged_at,
+                        .clean_run = b->clean_run};
+    r.evidence.rows_since_window = 0;
+    return r;
 }
 
 /* ---- the history ---- */
@@ -167,6 +193,10 @@ double verdicts_level(const verdicts *v, const verdict_record *record) {
     double rows = evidence_level(v->options.rules, &record->evidence, EVIDENCE_ROWS);
     double windows = evidence_level(v->options.rules, &record->evidence, EVIDENCE_WINDOWS);
     return rows > windows ? rows : windows;
+}
+
+void verdicts_populate(verdicts *v) {
+    pages_populate(v->record, v->options.slots_max * sizeof *v->record);
 }
 
 size_t verdicts_bytes_each(void) {

@@ -65,6 +65,18 @@ typedef struct {
     verdict_kept history[VERDICT_HISTORY]; /* ring */
 } verdict_record;
 
+/* What of it outlives its account's place: all but the history, which is about windows that are
+ * gone. */
+typedef struct {
+    evidence evidence;
+    uint8_t verdict; /* wire_verdict */
+    uint8_t reason;  /* wire_reason */
+    uint64_t queries, first_flagged_at, flagged_at, clean_run;
+} verdict_belief;
+verdict_belief verdict_believed(const verdict_record *record);
+/* The same account again, with an empty window. */
+verdict_record verdict_resumed(const verdict_belief *belief);
+
 typedef struct verdicts verdicts;
 verdicts *verdicts_open(const verdict_options *options); /* NULL: no memory */
 void verdicts_close(verdicts *verdicts);                 /* NULL is allowed */
@@ -88,6 +100,7 @@ const verdict_record *verdicts_find(const verdicts *verdicts, uint32_t slot);
 size_t verdicts_history(const verdict_record *record, verdict_entry entry[VERDICT_HISTORY]);
 /* Above 1: above a limit. */
 double verdicts_level(const verdicts *verdicts, const verdict_record *record);
-size_t verdicts_bytes_each(void); /* of a slot, its history included */
+void verdicts_populate(verdicts *verdicts); /* touches all of it; pages.h */
+size_t verdicts_bytes_each(void);           /* of a slot, its history included */
 
 #endif

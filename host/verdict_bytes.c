@@ -10,16 +10,32 @@
 enum { QUERY_BITS = 30 };
 #define QUERY_MASK (((uint64_t)1 << QUERY_BITS) - 1)
 
-void verdict_encode(const verdict_record *r, unsigned char bytes[VERDICT_BYTES]) {
-    unsigned char *at = bytes;
+static unsigned char *put_evidence(unsigned char *at, const evidence *e) {
     for (size_t i = 0; i < EVIDENCE_CHANNELS; i++) {
         for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
-            at = bytes_put_f32(at, r->evidence.sum[i][k]);
+            at = bytes_put_f32(at, e->sum[i][k]);
         }
     }
-    at = bytes_put_f32(at, r->evidence.pairs);
-    at = bytes_put_f32(at, r->evidence.same_pairs);
-    at = bytes_put(at, r->evidence.rows_since_window, 4);
+    at = bytes_put_f32(at, e->pairs);
+    at = bytes_put_f32(at, e->same_pairs);
+    return bytes_put(at, e->rows_since_window, 4);
+}
+
+static evidence get_evidence(bytes_reader *in) {
+    evidence e;
+    for (size_t i = 0; i < EVIDENCE_CHANNELS; i++) {
+        for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
+            e.sum[i][k] = bytes_get_f32(in);
+        }
+    }
+    e.pairs = bytes_get_f32(in);
+    e.same_pairs = bytes_get_f32(in);
+    e.rows_since_window = (uint32_t)bytes_get(in, 4);
+    return e;
+}
+
+void verdict_encode(const verdict_record *r, unsigned char bytes[VERDICT_BYTES]) {
+    unsigned char *at = put_evidence(bytes, &r->evidence);
     at = bytes_put_f32(at, r->memory_score);
     at = bytes_put(at, r->verdict, 1);
     at = bytes_put(at, r->reason, 1);
@@ -70,14 +86,7 @@ bool verdict_decode(verdict_record *r, const unsigned char bytes[VERDICT_BYTES])
     bytes_reader in = {.at = bytes, .left = VERDICT_BYTES, .ok = true};
     bool possible = true;
     *r = (verdict_record){0};
-    for (size_t i = 0; i < EVIDENCE_CHANNELS; i++) {
-        for (size_t k = 0; k < EVIDENCE_SHARES; k++) {
-            r->evidence.sum[i][k] = bytes_get_f32(&in);
-        }
-    }
-    r->evidence.pairs = bytes_get_f32(&in);
-    r->evidence.same_pairs = bytes_get_f32(&in);
-    r->evidence.rows_since_window = (uint32_t)bytes_get(&in, 4);
+    r->evidence = get_evidence(&in);
     r->memory_score = bytes_get_f32(&in);
     uint64_t verdict = bytes_get(&in, 1);
     r->verdict = (wire_verdict)verdict;
@@ -99,4 +108,28 @@ bool verdict_decode(verdict_record *r, const unsigned char bytes[VERDICT_BYTES])
     }
     return possible && verdict <= WIRE_UNDECIDED && evidence_possible(&r->evidence) &&
            counts_possible(r);
+}
+
+void verdict_encode_belief(const verdict_belief *b, unsigned char bytes[VERDICT_BELIEF_BYTES]) {
+    unsigned char *at = put_evidence(bytes, &b->evidence);
+    at = bytes_put(at, b->verdict, 1);
+    at = bytes_put(at, b->reason, 1);
+    at = bytes_put(at, b->queries, 8);
+    at = bytes_put(at, b->first_flagged_at, 8);
+    at = bytes_put(at, b->flagged_at, 8);
+    bytes_put(at, b->clean_run, 8);
+}
+
+bool verdict_decode_belief(verdict_belief *b, const unsigned char bytes[VERDICT_BELIEF_BYTES]) {
+    bytes_reader in = {.at = bytes, .left = VERDICT_BELIEF_BYTES, .ok = true};
+    *b = (verdict_belief){.evidence = get_evidence(&in)};
+    b->verdict = (uint8_t)bytes_get(&in, 1);
+    b->reason = (uint8_t)bytes_get(&in, 1);
+    b->queries = bytes_get(&in, 8);
+    b->first_flagged_at = bytes_get(&in, 8);
+    b->flagged_at = bytes_get(&in, 8);
+    b->clean_run = bytes_get(&in, 8);
+    verdict_record record = verdict_resumed(b);
+    return b->verdict <= WIRE_UNDECIDED && b->queries > 0 && evidence_possible(&record.evidence) &&
+           counts_possible(&record);
 }

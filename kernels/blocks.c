@@ -194,6 +194,10 @@ size_t blocks_free(const blocks *b) {
     return b->unheld;
 }
 
+size_t blocks_held_of_all(const blocks *b) {
+    return b->count - b->unheld;
+}
+
 size_t blocks_longest_chain(const blocks *b) {
     size_t longest = 0;
     for (size_t i = 0; i < b->count; i++) {

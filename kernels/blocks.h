@@ -36,6 +36,7 @@ size_t blocks_held(const blocks *blocks, uint32_t slot);
 uint32_t blocks_class(const blocks *blocks, uint32_t index);
 
 size_t blocks_free(const blocks *blocks); /* how many nobody holds */
+size_t blocks_held_of_all(const blocks *blocks);
 /* The most steps that a find can take; visits the whole table. */
 size_t blocks_longest_chain(const blocks *blocks);
 size_t blocks_bytes_each(void);

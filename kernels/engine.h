@@ -93,6 +93,7 @@ typedef struct {
     size_t slots_max;  /* slots are 0..slots_max-1 */
     size_t batch_rows_max; /* rows a batch may have */
     size_t threads;        /* 0: as many as the machine has cores */
+    bool populate;         /* cpu: touch the memory of all slots now, not as they are used */
     bool tf32; /* cuda: project batches of more than a few rows in TF32, at the error that facts
                 * say; the precision above is gone */
 } engine_options;
@@ -143,6 +144,8 @@ typedef struct {
     bool degraded;          /* an accelerator was lost and another engine took over */
     size_t bytes_per_slot;  /* window and table of one account */
     size_t bytes_per_block; /* one class of one account's memory */
+    size_t bytes_fixed;     /* here, however many slots: statistics, buffers of a batch */
+    size_t blocks_held;     /* of all slots, now */
     size_t memory_rank;     /* q in force */
     size_t threads;
     size_t in_flight_max; /* batches that engine_submit takes before an engine_collect */

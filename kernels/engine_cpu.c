@@ -146,6 +146,12 @@ static bool open_state(cpu *e, const engine_reference *r, const engine_options *
                                                   .trace = e->trace,
                                                   .benign = engine_benign_of(r->memory_benign)});
     }
+    if (o->populate) {
+        windows_populate(e->windows);
+    }
+    if (o->populate && e->memory != NULL) {
+        memory_populate(e->memory);
+    }
     return e->memory_rank == 0 || e->memory != NULL;
 }
 
@@ -442,6 +448,8 @@ static engine_facts cpu_describe(const void *state) {
         .name = "cpu",
         .bytes_per_slot = windows_bytes_per_slot(e->windows),
         .bytes_per_block = e->memory != NULL ? memory_bytes_per_block(e->memory) : 0,
+        .bytes_fixed = project_bytes(e->project),
+        .blocks_held = e->memory != NULL ? blocks_held_of_all(memory_blocks(e->memory)) : 0,
         .memory_rank = e->memory_rank,
         .threads = e->threads,
         .in_flight_max = 1,

@@ -382,6 +382,7 @@ static engine_facts cuda_describe(const void *state) {
     facts.name = "cuda";
     facts.bytes_per_slot = e->bytes_per_slot;
     facts.bytes_per_block = e->bytes_per_block;
+    facts.blocks_held = e->ledger != nullptr ? blocks_held_of_all(ledger_blocks(e->ledger)) : 0;
     facts.memory_rank = e->memory_rank;
     facts.threads = e->threads;
     facts.in_flight_max = CUDA_LANES;

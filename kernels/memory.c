@@ -13,6 +13,7 @@
 #include "blocks.h"
 #include "nuclear.h"
 #include "packed.h"
+#include "pages.h"
 #include "vector.h"
 
 enum {
@@ -83,6 +84,13 @@ void memory_close(memory *m) {
     free(m->sums);
     blocks_close(m->blocks);
     free(m);
+}
+
+/* The table of blocks was written when it was opened. */
+void memory_populate(memory *m) {
+    pages_populate(m->sums, m->options.blocks * sizeof *m->sums);
+    pages_populate(m->factor, m->options.blocks * m->triangle * sizeof *m->factor);
+    pages_populate(m->slot_tick, m->options.slots * sizeof *m->slot_tick);
 }
 
 uint32_t memory_reserve(memory *m, uint32_t slot, uint32_t class_index) {

@@ -104,6 +104,7 @@ void memory_put(memory *memory, uint32_t slot, const memory_block *block);
 bool memory_has(const memory *memory, uint32_t slot, uint32_t class_index);
 size_t memory_free(const memory *memory);     /* blocks that nobody holds */
 size_t memory_triangle(const memory *memory); /* floats of a factor */
+void memory_populate(memory *memory);         /* touches all of it; pages.h */
 size_t memory_bytes_per_block(const memory *memory);
 
 #endif

@@ -17,7 +17,7 @@ enum { LANES = 8, LINE_BYTES = 64, ROWS_AHEAD = 4 };
 typedef class_group tile; /* a piece of a group */
 
 struct project {
-    size_t dim, rank, classes, rows_max;
+    size_t dim, rank, classes, rows_max, threads;
     float *mean; /* [classes, dim] */
     product_kind kind;
     product_shape shape;
@@ -48,6 +48,7 @@ project *project_open(const engine_reference *r, size_t rows_max, size_t threads
     p->rank = r->rank;
     p->classes = r->classes;
     p->rows_max = rows_max;
+    p->threads = threads;
     p->mean = copy_of(r->mean, r->classes * r->dim * sizeof *p->mean);
     p->kind = product_best();
     p->shape = (product_shape){r->dim, r->rank};
@@ -82,6 +83,13 @@ void project_close(project *p) {
     free(p->panels);
     free(p->mean);
     free(p);
+}
+
+size_t project_bytes(const project *p) {
+    size_t statistics = p->classes * (2 * p->dim + product_floats(p->shape)) * sizeof(float);
+    size_t row = (1 + p->rank) * sizeof(float) + 2 * sizeof(tile);
+    return statistics + p->rows_max * row +
+           p->threads * PROJECT_TILE_ROWS * p->stride * sizeof(float);
 }
 
 static void cut_tiles(project *p) {

@@ -19,7 +19,8 @@ typedef struct project project;
 
 /* Copies the reference. NULL: no memory. */
 project *project_open(const engine_reference *reference, size_t rows_max, size_t threads);
-void project_close(project *project); /* NULL is allowed */
+size_t project_bytes(const project *project); /* all that it has */
+void project_close(project *project);         /* NULL is allowed */
 
 /* Projects a batch and writes its alignments; dtype [rows] is that of each row's observation. */
 void project_batch(project *project, pool *pool, const engine_batch *batch,

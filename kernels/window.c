@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pages.h"
+
 struct windows {
+    size_t slots;
     size_t window_rows;
     size_t rank;
     uint32_t *fill;        /* [slots] */
@@ -22,6 +25,7 @@ windows *windows_open(size_t slots, size_t window_rows, size_t rank) {
     if (w == NULL) {
         return NULL;
     }
+    w->slots = slots;
     w->window_rows = window_rows;
     w->rank = rank;
     w->fill = calloc(slots, sizeof *w->fill);
@@ -77,4 +81,13 @@ void windows_forget(windows *w, uint32_t slot) {
 size_t windows_bytes_per_slot(const windows *w) {
     size_t row = sizeof *w->class_index + sizeof *w->s + w->rank * sizeof *w->y;
     return sizeof *w->fill + sizeof *w->head + w->window_rows * row;
+}
+
+void windows_populate(windows *w) {
+    size_t rows = w->slots * w->window_rows;
+    pages_populate(w->fill, w->slots * sizeof *w->fill);
+    pages_populate(w->head, w->slots * sizeof *w->head);
+    pages_populate(w->class_index, rows * sizeof *w->class_index);
+    pages_populate(w->s, rows * sizeof *w->s);
+    pages_populate(w->y, rows * w->rank * sizeof *w->y);
 }

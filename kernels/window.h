@@ -31,6 +31,7 @@ size_t windows_fill(const windows *windows, uint32_t slot);
 window_row windows_peek(const windows *windows, uint32_t slot, size_t back);
 void windows_append(windows *windows, uint32_t slot, window_row row);
 void windows_forget(windows *windows, uint32_t slot);
+void windows_populate(windows *windows); /* touches all of it; pages.h */
 size_t windows_bytes_per_slot(const windows *windows);
 
 /* Matrices up to this order are worked out side by side (packed.h). */

@@ -234,3 +234,130 @@ Test(accounts, chains_stay_short_in_a_full_table) {
     cr_assert(longest > 1 && longest <= 12, "%zu", longest);
     accounts_close(a);
 }
+
+/* ---- who is flagged ---- */
+
+static void flag(accounts *a, uint32_t slot, bool flagged) {
+    accounts_key key = accounts_key_at(a, slot);
+    accounts_flag(a, slot, &key, flagged);
+}
+
+static bool holds(const accounts *a, const char *name) {
+    return accounts_find(a, (accounts_name){name, strlen(name), false}) != ACCOUNTS_NONE;
+}
+
+static void flood(accounts *a, size_t first, size_t count, bool flagged) {
+    for (size_t i = first; i < first + count; i++) {
+        char text[24];
+        bool fresh;
+        snprintf(text, sizeof text, "fresh-%zu", i);
+        accounts_begin(a);
+        uint32_t slot = touch(a, text, &fresh);
+        cr_assert(fresh);
+        if (flagged) {
+            flag(a, slot, true);
+        }
+    }
+}
+
+Test(accounts, a_million_fresh_names_evict_nobody_who_is_flagged) {
+    enum { SMALL = 64 };
+    accounts *a = accounts_open(SMALL);
+    bool fresh;
+    for (int i = 0; i < SMALL / 2; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "thief-%d", i);
+        flag(a, touch(a, text, &fresh), true);
+    }
+    touch(a, "honest", &fresh);
+    flood(a, 0, 1000000, false);
+    cr_assert_eq(accounts_flagged(a), SMALL / 2);
+    for (int i = 0; i < SMALL / 2; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "thief-%d", i);
+        cr_assert(holds(a, text), "%s", text);
+    }
+    cr_assert_not(holds(a, "honest"));
+    cr_assert_eq(accounts_held(a), SMALL);
+    accounts_close(a);
+}
+
+/* All others keep the other half, however many are flagged. */
+Test(accounts, names_that_all_get_flagged_take_half_of_the_places_and_no_more) {
+    enum { SMALL = 64 };
+    accounts *a = accounts_open(SMALL);
+    bool fresh;
+    for (int i = 0; i < SMALL / 2 - 1; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "honest-%d", i);
+        touch(a, text, &fresh);
+    }
+    flood(a, 0, 100000, true);
+    for (int i = 0; i < SMALL / 2 - 1; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "honest-%d", i);
+        cr_assert(holds(a, text), "%s", text);
+    }
+    cr_assert_leq(accounts_flagged(a), SMALL / 2 + 1);
+    char last[24];
+    snprintf(last, sizeof last, "fresh-%d", 99999);
+    cr_assert(holds(a, last));
+    accounts_close(a);
+}
+
+Test(accounts, who_is_flagged_no_more_goes_like_anyone) {
+    accounts *a = accounts_open(4);
+    bool fresh;
+    uint32_t slot = touch(a, "thief", &fresh);
+    flag(a, slot, true);
+    flood(a, 0, 100, false);
+    cr_assert(holds(a, "thief"));
+    flag(a, slot, false);
+    flood(a, 100, 4, false);
+    cr_assert_not(holds(a, "thief"));
+    cr_assert_eq(accounts_flagged(a), 0);
+    accounts_close(a);
+}
+
+/* A verdict comes after the batch, when the slot may be another account's. */
+Test(accounts, a_verdict_that_comes_too_late_flags_nobody_else) {
+    accounts *a = accounts_open(1);
+    bool fresh;
+    uint32_t slot = touch(a, "thief", &fresh);
+    accounts_key key = accounts_key_at(a, slot);
+    cr_assert_eq(touch(a, "honest", &fresh), slot);
+    accounts_flag(a, slot, &key, true);
+    cr_assert_eq(accounts_flagged(a), 0);
+    accounts_remove(a, (accounts_name){"honest", 6, false});
+    accounts_flag(a, slot, &key, true);
+    cr_assert(accounts_flagged(a) == 0 && accounts_held(a) == 0);
+    accounts_close(a);
+}
+
+/* As many names as there are places, some of them flagged, in any order: whoever was touched in the
+ * batch is there at its end. */
+Test(accounts, nobody_loses_his_place_to_a_later_row_of_his_batch) {
+    enum { BATCHES = 20000 };
+    accounts *a = accounts_open(PLACES);
+    uint64_t random = 11;
+    bool fresh;
+    for (int batch = 0; batch < BATCHES; batch++) {
+        uint32_t slot[PLACES];
+        char text[PLACES][16];
+        size_t names = 1 + (size_t)next_random(&random) % PLACES;
+        accounts_begin(a);
+        for (size_t i = 0; i < names; i++) {
+            snprintf(text[i], sizeof text[i], "%zu", (size_t)next_random(&random) % (3 * PLACES));
+            slot[i] = touch(a, text[i], &fresh);
+        }
+        for (size_t i = 0; i < names; i++) {
+            cr_assert_eq(accounts_find(a, (accounts_name){text[i], strlen(text[i]), false}),
+                         slot[i], "batch %d, row %zu of %zu", batch, i, names);
+        }
+        for (size_t i = 0; i < names; i++) {
+            flag(a, slot[i], next_random(&random) % 4 == 0);
+        }
+    }
+    cr_assert_gt(accounts_evicted(a), BATCHES);
+    accounts_close(a);
+}

@@ -328,9 +328,12 @@ Test(daemon_snapshot, a_folder_that_cannot_be_written_is_one_warning, .timeout =
     stage_close(&s);
 }
 
-Test(daemon_snapshot, with_fewer_places_the_most_recently_used_come_back, .timeout = 120) {
+/* Who is flagged goes last, and nobody is unknown. */
+Test(daemon_snapshot, with_fewer_places_those_who_would_go_last_come_back_and_the_others_as_records,
+     .timeout = 120) {
     stage s;
     char name[32];
+    size_t placed = 0;
     stage_open(&s);
     start(&s, "0");
     for (uint64_t i = 0; i < 40; i++) {
@@ -342,8 +345,35 @@ Test(daemon_snapshot, with_fewer_places_the_most_recently_used_come_back, .timeo
     expect_log(&s, "16 of 40 accounts, 40 answers");
     for (uint64_t i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "account-%u", (unsigned)i);
-        cr_assert_eq(known(&s, name), i >= 24, "%s", name);
+        adder_explanation *why = NULL;
+        cr_assert_eq(adder_explain(s.d.client, name, false, &why, NULL), ADDER_OK);
+        cr_assert(why != NULL && why->queries == WINDOW, "%s", name);
+        placed += why->fill > 0;
+        cr_assert(why->verdict != ADDER_FLAGGED || i < 20 || why->fill > 0, "%s", name);
+        adder_explanation_free(why);
     }
+    cr_assert_eq(placed, 16);
+    daemon_stop(&s.d);
+    stage_close(&s);
+}
+
+/* ---- two daemons ---- */
+
+Test(daemon_snapshot, a_second_daemon_of_the_same_file_is_refused_by_name, .timeout = 120) {
+    stage s;
+    char other[PATH_BYTES];
+    stage_open(&s);
+    start(&s, "0");
+    snprintf(other, sizeof other, "ipc://%s/other", s.d.folder);
+    child_result r =
+        child_run(s.d.folder, (const char *const[]){ADDERD_PATH, "--reference", s.d.reference,
+                                                    "--listen", other, "--snapshot", s.path, NULL});
+    cr_assert(r.status == 1 && strstr(r.err, s.path) && strstr(r.err, "another daemon"), "%d: %s",
+              r.status, r.err);
+    child_result_free(&r);
+    send_all(&s, "mallory", 1, 6);
+    kill_now(&s);
+    start(&s, "0"); /* a lock goes with its process, however that ends */
     daemon_stop(&s.d);
     stage_close(&s);
 }
@@ -364,7 +394,8 @@ Test(daemon_snapshot, verify_prints_what_is_in_a_file_and_names_a_bad_one, .time
     child_result r = verify(&s, s.path);
     cr_assert(r.status == 0 && strstr(r.out, "accounts   1, 0 of them groups; 1 flagged") &&
                   strstr(r.out, "answers    6 to requests of 96 rows") &&
-                  strstr(r.out, "window     16"),
+                  strstr(r.out, "window     16") &&
+                  strstr(r.out, "records    0 of accounts that have lost their place; 0 flagged"),
               "%s%s", r.out, r.err);
     child_result_free(&r);
     cut_by_one(s.path);

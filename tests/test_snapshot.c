@@ -78,6 +78,7 @@ static void open_parts(stage *s, size_t places) {
                  ENGINE_OK, "%s", error);
     s->accounts = accounts_open(places);
     s->judge = judge_open(&(judge_options){.terms = {.rules = s->rules, .release_after = 10},
+                                           .accounts = s->accounts,
                                            .slots_max = places,
                                            .window_rows = WINDOW,
                                            .observations_max = BATCH});
@@ -143,6 +144,22 @@ static accounts_name name_of(size_t i, char text[32]) {
     return (accounts_name){text, strlen(text), i % 2 == 1};
 }
 
+/* Of an account of another name that has lost its place; of each kind some. */
+static void leave_record(stage *s, size_t account) {
+    char text[32];
+    accounts_key key = accounts_key_of(s->accounts, name_of(account, text));
+    verdict_belief belief = {.queries = 5 + account, .reason = WIRE_NO_REASON};
+    belief.evidence.sum[EVIDENCE_ROWS][account % EVIDENCE_SHARES] = (float)(account % 3) / 2.0f;
+    if (account % 4 == 0) {
+        belief.verdict = WIRE_FLAGGED;
+        belief.reason = WIRE_BY_WINDOW;
+        belief.first_flagged_at = 2;
+        belief.flagged_at = 3;
+        belief.clean_run = 1;
+    }
+    judge_restore_absent(s->judge, &key, &belief);
+}
+
 /* A row of the account: engine and verdict. */
 static void one_row(stage *s, size_t account) {
     char text[32];
@@ -159,6 +176,7 @@ static void one_row(stage *s, size_t account) {
     if (fresh) {
         cr_assert_eq(engine_forget(s->engine, slot), ENGINE_OK);
         judge_forget(s->judge, slot);
+        leave_record(s, account + 1000);
     }
     engine_batch batch = {.rows = 1,
                           .embeddings = &row,
@@ -263,6 +281,19 @@ static void same_slot(const stage *a, uint32_t of_a, const stage *b, uint32_t of
     cr_assert_eq(memcmp(left, right, VERDICT_BYTES), 0);
 }
 
+static bool same_side(const answer_side *a, const answer_side *b) {
+    return memcmp(&a->score, &b->score, sizeof(float)) == 0 &&
+           memcmp(&a->excess, &b->excess, sizeof(float)) == 0 &&
+           memcmp(&a->evidence, &b->evidence, sizeof(float)) == 0 && a->verdict == b->verdict;
+}
+
+/* Bit for bit, but for what the compiler puts between members. */
+static bool same_row(const answer_row *a, const answer_row *b) {
+    return same_side(&a->account, &b->account) && same_side(&a->group, &b->group) &&
+           memcmp(&a->memory_score, &b->memory_score, sizeof(float)) == 0 && a->fill == b->fill &&
+           a->decision == b->decision && a->verdict == b->verdict && a->reason == b->reason;
+}
+
 static void same_answers(const stage *a, const stage *b) {
     uint64_t left_place = 0, right_place = 0;
     for (const answer *left; (left = answers_next(a->answers, &left_place)) != NULL;) {
@@ -271,10 +302,30 @@ static void same_answers(const stage *a, const stage *b) {
         cr_assert(left->key.client == right->key.client && left->key.seq == right->key.seq &&
                   left->digest == right->digest && left->rows == right->rows &&
                   left->degraded == right->degraded);
-        cr_assert_eq(memcmp(left->row, right->row, left->rows * sizeof *left->row), 0);
+        for (size_t i = 0; i < left->rows; i++) {
+            cr_assert(same_row(&left->row[i], &right->row[i]));
+        }
         cr_assert_not_null(answers_find(b->answers, left->key));
     }
     cr_assert_null(answers_next(b->answers, &right_place));
+}
+
+/* Of both the same records, in the same order; how many. */
+static size_t same_records(const stage *a, const stage *b) {
+    const records *left = judge_records(a->judge), *right = judge_records(b->judge);
+    uint32_t of_a = records_next(left, RECORDS_NONE), of_b = records_next(right, RECORDS_NONE);
+    for (; of_a != RECORDS_NONE;
+         of_a = records_next(left, of_a), of_b = records_next(right, of_b)) {
+        unsigned char one[VERDICT_BELIEF_BYTES], other[VERDICT_BELIEF_BYTES];
+        cr_assert_neq(of_b, RECORDS_NONE);
+        verdict_encode_belief(records_belief(left, of_a), one);
+        verdict_encode_belief(records_belief(right, of_b), other);
+        cr_assert_eq(memcmp(one, other, sizeof one), 0);
+        cr_assert_eq(memcmp(records_key(left, of_a), records_key(right, of_b), ACCOUNTS_KEY_BYTES),
+                     0);
+    }
+    cr_assert_eq(of_b, RECORDS_NONE);
+    return records_held(left);
 }
 
 static bool same_name(accounts_name a, accounts_name b) {
@@ -315,6 +366,7 @@ Test(snapshot, what_was_saved_comes_back_bit_for_bit_and_goes_on_alike) {
     cr_assert_eq(restored, PLACES);
     cr_assert_eq(same_accounts(&a, &b), PLACES);
     same_answers(&a, &b);
+    cr_assert_geq(same_records(&a, &b), PLACES + 6);
     cr_assert_eq(memcmp(a.key, b.key, sizeof a.key), 0);
     /* ... and further rows find them alike. */
     b.random = a.random;
@@ -371,10 +423,79 @@ Test(snapshot, what_was_at_the_name_is_kept_and_others_may_not_read_it) {
     cr_assert(snapshot_open(&from, s.path, error, sizeof error), "%s", error);
     snapshot_facts facts = snapshot_describe(from);
     cr_assert(facts.accounts == 3 && facts.groups == 1 && facts.flagged == 1);
+    cr_assert(facts.records == 3 && facts.records_flagged == 1 && facts.version == 2);
     cr_assert(facts.answers == 5 && facts.answered_rows == 15);
     snapshot_close(from);
     cr_assert(stat(s.path, &status) == 0 && (status.st_mode & 0777) == 0600);
     stage_close(&s);
+}
+
+static void write_sealed(const stage *s, unsigned char *whole, size_t bytes) {
+    crypto_generichash(whole + bytes - SNAPSHOT_HASH_BYTES, SNAPSHOT_HASH_BYTES, whole,
+                       bytes - SNAPSHOT_HASH_BYTES, NULL, 0);
+    child_write(s->path, whole, bytes);
+}
+
+/* Who has no room among the accounts is a record, the last to have gone. */
+Test(snapshot, with_fewer_places_the_others_come_back_as_records) {
+    stage a, b;
+    char error[ERROR_BYTES] = "";
+    size_t restored;
+    stage_open(&a);
+    live(&a, PLACES + 6, 400);
+    save(&a);
+    b = a;
+    open_parts(&b, 10);
+    cr_assert(load(&b, 10, &restored, error), "%s", error);
+    cr_assert_eq(restored, 10);
+    cr_assert_eq(accounts_held(a.accounts), PLACES);
+    uint32_t slot = ACCOUNTS_NONE;
+    for (size_t i = 0; i < PLACES - 10; i++) {
+        verdict_record found;
+        slot = accounts_next(a.accounts, slot);
+        accounts_key key = accounts_key_of(b.accounts, accounts_name_of(a.accounts, slot));
+        cr_assert(judge_absent(b.judge, &key, &found), "account %zu", i);
+        cr_assert_eq(found.queries, judge_record(a.judge, slot)->queries);
+        cr_assert_eq(found.verdict, judge_record(a.judge, slot)->verdict);
+    }
+    close_parts(&b);
+    stage_close(&a);
+}
+
+/* What a daemon of the version before has left: the head lacks the secret and the count. */
+Test(snapshot, a_file_of_version_1_is_read_and_has_no_records) {
+    stage a, b;
+    char error[ERROR_BYTES] = "";
+    size_t restored, bytes;
+    stage_open(&a);
+    live(&a, 5, 60);
+    save(&a);
+    unsigned char *whole = (unsigned char *)child_read(a.path, &bytes);
+    size_t accounts = 8 + 4 + 8 + 1 + strlen("toy") + 5 * 8 + 8 + SNAPSHOT_HASH_BYTES +
+                      crypto_shorthash_KEYBYTES + 16 + ACCOUNTS_SECRET_BYTES + 8;
+    snapshot *from;
+    cr_assert(snapshot_open(&from, a.path, error, sizeof error), "%s", error);
+    size_t records_at = accounts + (size_t)(from->records.at - from->accounts.at);
+    size_t records = (size_t)(from->answers.at - from->records.at);
+    snapshot_close(from);
+    cr_assert_gt(records, 0);
+    memmove(whole + records_at, whole + records_at + records, bytes - records_at - records);
+    bytes -= records;
+    size_t left_out = ACCOUNTS_SECRET_BYTES + 8;
+    memmove(whole + accounts - left_out, whole + accounts, bytes - accounts);
+    bytes -= left_out;
+    whole[8] = 1;
+    write_sealed(&a, whole, bytes);
+    b = a;
+    open_parts(&b, PLACES);
+    cr_assert(load(&b, PLACES, &restored, error), "%s", error);
+    cr_assert_eq(restored, 5);
+    cr_assert_eq(same_accounts(&a, &b), 5);
+    cr_assert_eq(records_held(judge_records(b.judge)), 0);
+    same_answers(&a, &b);
+    close_parts(&b);
+    free(whole);
+    stage_close(&a);
 }
 
 /* ---- torn, changed ---- */
@@ -420,12 +541,6 @@ Test(snapshot, a_file_with_any_byte_changed_is_refused, .timeout = 120) {
 
 /* ---- with a checksum made for it ---- */
 
-static void write_sealed(const stage *s, unsigned char *whole, size_t bytes) {
-    crypto_generichash(whole + bytes - SNAPSHOT_HASH_BYTES, SNAPSHOT_HASH_BYTES, whole,
-                       bytes - SNAPSHOT_HASH_BYTES, NULL, 0);
-    child_write(s->path, whole, bytes);
-}
-
 /* Any byte to any of a few values: it is refused, or is a state that can be restored; a sanitizer
  * sees the rest. */
 Test(snapshot, a_sealed_file_with_any_byte_changed_does_no_harm, .timeout = 300) {
@@ -466,16 +581,17 @@ Test(snapshot, sealed_cut_files_and_absurd_lengths_are_refused, .timeout = 120) 
         write_sealed(&s, copy, length);
         refused(&s, "");
     }
-    /* The head ends with the two counts; the first account follows. */
-    size_t head = 8 + 4 + 8 + 1 + strlen("toy") + 5 * 8 + 8 + SNAPSHOT_HASH_BYTES +
-                  crypto_shorthash_KEYBYTES + 16;
+    /* The head ends with two counts, a secret and another count; the first account follows. */
+    size_t counts =
+        8 + 4 + 8 + 1 + strlen("toy") + 5 * 8 + 8 + SNAPSHOT_HASH_BYTES + crypto_shorthash_KEYBYTES;
+    size_t head = counts + 16 + ACCOUNTS_SECRET_BYTES + 8;
     size_t exported_at = head + 2 + strlen("name-0") + 1 + VERDICT_BYTES;
-    const size_t places[] = {head - 16, head - 8, exported_at};
-    for (size_t i = 0; i < 3; i++) {
+    const size_t places[] = {counts, counts + 8, head - 8, exported_at};
+    for (size_t i = 0; i < 4; i++) {
         memcpy(copy, whole, bytes);
         memset(copy + places[i], 0xff, 8);
         write_sealed(&s, copy, bytes);
-        refused(&s, i < 2 ? "head" : "account 1 of 3");
+        refused(&s, i < 3 ? "head" : "account 1 of 3");
     }
     memcpy(copy, whole, bytes);
     copy[exported_at + 8] ^= 1; /* the engine's own */
@@ -534,7 +650,9 @@ Test(snapshot, what_is_no_snapshot_is_refused) {
     cr_assert_eq(unlink(s.path), 0);
     child_write(s.path, "{\"format\": 1, \"model\": \"toy\"}", 29);
     refused(&s, "another kind of file");
-    child_write(s.path, SNAPSHOT_MAGIC "\2\0\0\0", 12);
-    refused(&s, "version 1, came 2");
+    child_write(s.path, SNAPSHOT_MAGIC "\3\0\0\0", 12);
+    refused(&s, "version 1 to 2, came 3");
+    child_write(s.path, SNAPSHOT_MAGIC "\0\0\0\0", 12);
+    refused(&s, "version 1 to 2, came 0");
     stage_close(&s);
 }

@@ -58,6 +58,8 @@ static void print_facts(const snapshot_facts *f) {
            f->identity.half_life_rows);
     printf("accounts   %" PRIu64 ", %" PRIu64 " of them groups; %" PRIu64 " flagged\n", f->accounts,
            f->groups, f->flagged);
+    printf("records    %" PRIu64 " of accounts that have lost their place; %" PRIu64 " flagged\n",
+           f->records, f->records_flagged);
     printf("answers    %" PRIu64 " to requests of %" PRIu64 " rows\n", f->answers,
            f->answered_rows);
 }

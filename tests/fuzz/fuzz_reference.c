@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "npy.h"
 #include "reference.h"
 #include "reference_input.h"
 
@@ -82,6 +83,34 @@ static void expect_numbers(const reference *r) {
         FUZZ_EXPECT(isfinite(s->trace[c]) && s->trace[c] >= 0);
     }
     FUZZ_EXPECT((r->benign == NULL) == (s->benign == NULL));
+}
+
+/* What is held is what stands in the file, all of it. */
+static void expect_file(size_t which, const void *held, size_t count) {
+    char path[2 * FUZZ_PATH_BYTES], error[ERROR_BYTES];
+    npy array;
+    snprintf(path, sizeof path, "%s/%s", fuzz_reference_folder(FUZZ_FOLDER_LOADED),
+             input_name[which]);
+    FUZZ_EXPECT(npy_open(&array, path, error, sizeof error));
+    FUZZ_EXPECT(array.count == count);
+    FUZZ_EXPECT(memcmp(array.data, held, count * npy_dtype_bytes(array.dtype)) == 0);
+    npy_close(&array);
+}
+
+static void expect_files(const reference *r) {
+    const engine_reference *s = &r->statistics;
+    expect_file(INPUT_MEAN, s->mean, s->classes * s->dim);
+    expect_file(INPUT_FACTOR, s->factor, s->classes * s->dim * s->rank);
+    expect_file(INPUT_TRACE, s->trace, s->classes);
+    if (r->benign == NULL) {
+        return;
+    }
+    const evidence_options *e = &r->benign->evidence;
+    size_t cells = s->classes * s->benign->rungs;
+    expect_file(INPUT_BENIGN_MEAN, s->benign->mean, cells);
+    expect_file(INPUT_BENIGN_VAR, r->benign->variance, cells);
+    expect_file(INPUT_ALIGNMENT, e->alignment.value, e->alignment.first[e->alignment.lists]);
+    expect_file(INPUT_EXCESS, e->excess.value, e->excess.first[e->excess.lists]);
 }
 
 static bool same(const void *a, const void *b, size_t bytes) {
@@ -172,6 +201,7 @@ bool fuzz_take(const unsigned char *bytes, size_t size) {
         return false;
     }
     expect_numbers(loaded);
+    expect_files(loaded);
     save_and_load_again(loaded);
     if (loaded->statistics.classes * loaded->statistics.dim <= ENGINE_CELLS_MAX) {
         serve(loaded);

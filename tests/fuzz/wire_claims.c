@@ -98,7 +98,7 @@ static void expect_same_request(const wire_request *a, const wire_request *b,
                                 const wire_limits *limits) {
     FUZZ_EXPECT(a->op == b->op && a->identified == b->identified && a->client == b->client &&
                 a->seq == b->seq && a->is_group == b->is_group);
-    FUZZ_EXPECT(same_text(a->account, b->account));
+    FUZZ_EXPECT(a->model == b->model && same_text(a->account, b->account));
     FUZZ_EXPECT(a->rows == b->rows && a->dtype == b->dtype && a->want_poison == b->want_poison &&
                 a->want_detail == b->want_detail && (a->groups == NULL) == (b->groups == NULL));
     for (size_t i = 0; i < a->rows; i++) {
@@ -112,20 +112,21 @@ static void expect_same_request(const wire_request *a, const wire_request *b,
     }
 }
 
-static void decode_again(const nng_msg *sent, const wire_request *request,
-                         const wire_limits *limits) {
+static void decode_again(nng_msg *sent, const wire_request *request, wire_served served) {
+    const wire_limits *limits = &served.model[request->model];
     wire_scratch *scratch = wire_scratch_open(limits->rows_max);
     wire_request again;
     char text[WIRE_TEXT_MAX];
     FUZZ_EXPECT(scratch != NULL);
-    FUZZ_EXPECT(wire_decode_request(&again, scratch, (wire_served){limits, 1},
-                                    nng_msg_body((nng_msg *)sent), nng_msg_len(sent),
+    FUZZ_EXPECT(wire_decode_request(&again, scratch, served, nng_msg_body(sent), nng_msg_len(sent),
                                     text) == WIRE_OK);
     expect_same_request(request, &again, limits);
     wire_scratch_close(scratch);
 }
 
-static void send_again(const wire_request *r, const wire_limits *limits) {
+static void send_again(const wire_request *r, wire_served served) {
+    const wire_limits *limits = &served.model[r->model];
+    bool named = r->op != WIRE_PING && r->op != WIRE_HELLO;
     size_t values_bytes = r->rows * limits->dim * wire_dtype_bytes(r->dtype);
     char *account = r->account.length > 0 ? strndup(r->account.bytes, r->account.length) : NULL;
     char **accounts = r->rows > 0 ? copy_names(r->accounts, r->rows) : NULL;
@@ -138,7 +139,7 @@ static void send_again(const wire_request *r, const wire_limits *limits) {
                                                       .identified = r->identified,
                                                       .client = r->client,
                                                       .seq = r->seq,
-                                                      .model = limits->model,
+                                                      .model = named ? limits->model : NULL,
                                                       .account = account,
                                                       .is_group = r->is_group,
                                                       .rows = r->rows,
@@ -150,7 +151,7 @@ static void send_again(const wire_request *r, const wire_limits *limits) {
                                                       .embeddings = embeddings,
                                                       .want_poison = r->want_poison,
                                                       .want_detail = r->want_detail}) == 0);
-    decode_again(message, r, limits);
+    decode_again(message, r, served);
     nng_msg_free(message);
     free(embeddings);
     free(classes);
@@ -159,17 +160,17 @@ static void send_again(const wire_request *r, const wire_limits *limits) {
     free(account);
 }
 
-void wire_claims_of_request(const wire_request *request, const wire_limits *limits,
-                            wire_message message) {
+void wire_claims_of_request(const wire_request *request, wire_served served, wire_message message) {
+    FUZZ_EXPECT(request->model < served.models);
     if (request->op == WIRE_SCORE) {
-        expect_rows(request, limits, message);
+        expect_rows(request, &served.model[request->model], message);
     } else {
         FUZZ_EXPECT(request->rows == 0);
     }
     if (request->op == WIRE_FORGET || request->op == WIRE_EXPLAIN) {
         expect_name(message, request->account);
     }
-    send_again(request, limits);
+    send_again(request, served);
 }
 
 /* ---- scores ---- */

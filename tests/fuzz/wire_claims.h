@@ -14,8 +14,7 @@ typedef struct {
 
 /* Everything lies inside the message and the limits, and what we would send for it decodes to the
  * same request. */
-void wire_claims_of_request(const wire_request *request, const wire_limits *limits,
-                            wire_message message);
+void wire_claims_of_request(const wire_request *request, wire_served served, wire_message message);
 /* Likewise, of scores that were understood. */
 void wire_claims_of_scores(const wire_reply *reply, wire_message message);
 void wire_claims_of_hello(const wire_hello *hello);

@@ -2,6 +2,7 @@
  * wire_seeds.c - one valid message of every kind, by the encoders themselves.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -28,10 +29,19 @@ static nng_msg *new_message(void) {
     return message;
 }
 
+/* To a daemon of one model, and of several where the request says which. */
 static void seed_request(const char *name, const wire_outgoing *request) {
-    nng_msg *message = new_message();
-    FUZZ_EXPECT(wire_encode_request(message, request) == 0);
-    seed(name, FUZZ_WIRE_REQUEST, 0, message);
+    for (unsigned choice = 0; choice <= FUZZ_WIRE_MODELS; choice += FUZZ_WIRE_MODELS) {
+        char full[64];
+        nng_msg *message = new_message();
+        FUZZ_EXPECT(wire_encode_request(message, request) == 0);
+        snprintf(full, sizeof full, "%s-%u", name, choice);
+        if (choice == 0 || request->model != NULL) {
+            seed(full, FUZZ_WIRE_REQUEST, choice, message);
+        } else {
+            nng_msg_free(message);
+        }
+    }
 }
 
 static void seed_requests(void) {
