@@ -16,6 +16,8 @@ typedef struct {
 static const command commands[] = {
     {"engine", bench_engine, "the engine alone, beside sgemm and LAPACK"},
     {"serve", bench_serve, "a daemon over NNG, beside a null echo"},
+    {"overload", bench_overload, "a daemon offered many times what it can do"},
+    {"peers", bench_peers, "a good client beside thousands that say nothing, or half of it"},
     {"flood", bench_flood, "a running daemon, asked about more accounts than it can hold"},
     {"compare", bench_compare, "windows of a file, Adder's side of bench/compare/compare.py"},
 };

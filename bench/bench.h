@@ -14,6 +14,8 @@ enum { BENCH_EXIT_FAILURE = 1, BENCH_EXIT_USAGE = 2 };
  * exit status: 0, or one of the above after one line on stderr. */
 int bench_engine(int argc, char **argv);
 int bench_serve(int argc, char **argv);
+int bench_overload(int argc, char **argv);
+int bench_peers(int argc, char **argv);
 int bench_flood(int argc, char **argv);
 int bench_compare(int argc, char **argv);
 

@@ -28,7 +28,7 @@ enum {
     ERROR_BYTES = 512,
     URL_BYTES = 128,
     ACCOUNT_BYTES = 40,
-    CONTEXTS = 32,         /* the daemon's default */
+    CONTEXTS = 256,        /* the daemon's default */
     CONNECTIONS_SPARE = 8, /* some that are closing */
     QUEUE_ROWS_MAX = 1 << 20,
     ECHO_BYTES_MAX = 1 << 30, /* it is opened before a daemon's dim is known */

@@ -217,11 +217,15 @@ static bool check_transport(daemon_state *d, transport_options *options, char *e
 }
 
 static bool open_server(daemon_state *d, char *error) {
+    const config *c = d->config;
+    size_t connection_calls =
+        c->connection_requests_max < c->contexts ? c->connection_requests_max : c->contexts;
     return server_open(&d->server,
                        &(server_options){.url = d->config->listen,
                                          .tls = d->config->tls,
                                          .ipc_mode = d->ipc_mode,
                                          .contexts = d->config->contexts,
+                                         .connection_calls_max = connection_calls,
                                          .message_bytes_max = models_message_bytes_max(d->models),
                                          .connections_max = d->config->connections_max,
                                          .host = d->front,

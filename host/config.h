@@ -82,6 +82,7 @@ typedef struct {
     size_t queue_rows_max;
     size_t contexts;
     size_t connections_max;
+    size_t connection_requests_max; /* 0: half of the contexts */
     size_t snapshot_every_s;
     size_t models;
     config_model model[CONFIG_MODELS_MAX];

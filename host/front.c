@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admission.h"
 #include "reply.h"
 #include "request.h"
 #include "wire.h"
@@ -116,6 +117,26 @@ static void hold_service(front *f, roll *roll, size_t model, size_t *at) {
 
 /* ---- requests ---- */
 
+/* Whether a message that is not decoded yet is refused as overload. Of several models it is not
+ * known yet whose queue it is for; then only what the server has too much of is refused here. */
+static bool sheds(const roll *roll, request *r, size_t bytes) {
+    if (bytes <= ADMISSION_SCORE_BYTES || roll->count == 0) {
+        return false;
+    }
+    const admission *first = service_admission(roll->service[0]);
+    bool excess = server_call_excess(r->call);
+    if (!excess && (roll->count > 1 || !admission_is_full(first))) {
+        return false;
+    }
+    r->wire = (wire_request){.op = WIRE_SCORE};
+    admission_shed(first, r, excess);
+    for (size_t i = 1; i < roll->count; i++) {
+        uint32_t ms = admission_retry_ms(service_admission(roll->service[i]));
+        r->retry_after_ms = ms > r->retry_after_ms ? ms : r->retry_after_ms;
+    }
+    return true;
+}
+
 bool front_begin(void *host, server_call *call, const void *message, size_t bytes) {
     front *f = host;
     size_t index = server_call_index(call);
@@ -123,7 +144,13 @@ bool front_begin(void *host, server_call *call, const void *message, size_t byte
     roll *roll = hold_roll(f);
     r->call = call;
     r->service = NULL;
+    r->retry_after_ms = 0;
     r->received_ns = metrics_clock_ns(f->options.metrics);
+    if (sheds(roll, r, bytes)) {
+        metrics_received(f->options.metrics, WIRE_OK, WIRE_SCORE);
+        leave_roll(f, roll);
+        return true;
+    }
     r->code = wire_decode_request(&r->wire, r->scratch, (wire_served){roll->limits, roll->count},
                                   message, bytes, r->text);
     metrics_received(f->options.metrics, r->code, r->wire.op);

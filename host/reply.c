@@ -119,7 +119,7 @@ static int encode_scores(const reply_facts *facts, request *r, nng_msg *message)
 
 int reply_encode(const reply_facts *facts, request *r, const wire_hello *hello, nng_msg *message) {
     if (r->code != WIRE_OK) {
-        return wire_encode_error(message, r->code, r->text);
+        return wire_encode_refusal(message, r->code, r->text, r->retry_after_ms);
     }
     switch (r->wire.op) {
     case WIRE_PING:

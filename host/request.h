@@ -33,10 +33,12 @@ typedef struct {
     wire_scratch *scratch;
     uint64_t received_ns; /* by the metrics' clock */
     uint64_t digest;      /* when identified */
+    uint64_t deadline_ns; /* by admission's clock; 0: none */
     size_t engine_rows;   /* rows, those with a group twice */
     /* The answer. */
     wire_code code; /* WIRE_OK: carried out */
     char text[WIRE_TEXT_MAX];
+    uint32_t retry_after_ms;       /* overloaded */
     bool known;                    /* forget, explain */
     wire_explanation *explanation; /* explain */
     reply_terms terms;             /* as of the answer */

@@ -86,35 +86,14 @@ void service_tell(service *s, wire_model *model) {
 /* ---- on NNG's threads ---- */
 
 bool service_put(service *s, request *r) {
-    r->engine_rows = request_engine_rows(r);
-    if (r->engine_rows > s->batch_rows_max) {
-        r->code = WIRE_TOO_LARGE;
-        snprintf(r->text, sizeof r->text,
-                 "groups: expected at most %zu rows, each with a group counted twice, came %zu",
-                 s->batch_rows_max, r->engine_rows);
-        return true;
-    }
-    if (r->wire.want_poison && r->wire.rows > s->poison_rows_max) {
-        r->code = WIRE_TOO_LARGE;
-        snprintf(r->text, sizeof r->text,
-                 "accounts: expected at most %zu where poison of %zu classes is wanted, came %zu",
-                 s->poison_rows_max, s->limits.classes, r->wire.rows);
-        return true;
-    }
     if (r->wire.identified) {
         r->digest = request_digest(r, s->digest_key);
     }
-    /* Once it is in the queue the request is the owner's. */
-    switch (queue_put(s->queue, r, r->engine_rows)) {
-    case QUEUE_OK:
-        return false;
-    case QUEUE_FULL:
-        request_refuse(r, WIRE_OVERLOADED, "too many rows wait for their answer; send again later");
-        return true;
-    default:
-        request_refuse(r, WIRE_DRAINING, "the daemon is ending; ask another one");
-        return true;
-    }
+    return !admission_puts(&s->admission, r); /* in the queue it is the owner's */
+}
+
+const admission *service_admission(const service *s) {
+    return &s->admission;
 }
 
 int service_encode(service *s, request *r, nng_msg *reply) {
@@ -247,6 +226,10 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
+        if (admission_expires(r)) {
+            give_back(s, r);
+            continue;
+        }
         planned planned = planner_plan(&s->planner, f->batch, r);
         if (planned == PLANNED_LATER) {
             break;
@@ -302,9 +285,16 @@ static bool step(service *s) {
         land(s);
         return true;
     }
+    uint64_t began_ns = admission_clock_ns();
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        rows += s->waiting[i]->engine_rows;
+    }
+    admission_taken(&s->admission, rows);
     for (size_t done = 0; done < count;) {
         done += run_batch(s, s->waiting + done, count - done);
     }
+    admission_carried(&s->admission, rows, began_ns);
     return count > 0;
 }
 

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admission.h"
 #include "lists.h"
 #include "metrics.h"
 #include "poison.h"
@@ -95,6 +96,8 @@ void service_drop(service_revision *revision);                     /* NULL is al
 typedef void (*service_visitor)(void *context, const snapshot_state *state);
 void service_visit(service *service, service_visitor visit, void *context);
 
+/* How full its queue is; of service_put's requests, and for who refuses others. */
+const admission *service_admission(const service *service);
 /* A request decoded for this model. True: it is to be answered now. */
 bool service_put(service *service, request *request);
 /* Carries out what waits, in at most so many rounds; true: more waits. Leaves at once where another

@@ -51,6 +51,14 @@ static bool open_parts(service *s) {
                                            .slots_max = o->accounts_max,
                                            .window_rows = o->window_rows,
                                            .observations_max = s->batch_rows_max});
+    s->admission =
+        (admission){.queue = s->queue,
+                    .queue_rows_max = o->queue_rows_max,
+                    .batch_rows_max = s->batch_rows_max,
+                    .poison_rows_max = o->hard_label ? SIZE_MAX
+                                                     : SERVICE_POISON_BYTES_MAX /
+                                                           (sizeof(float) * s->limits.classes),
+                    .classes = s->limits.classes};
     return s->queue && s->accounts && s->answers && s->judge && s->waiting && init_planner(s);
 }
 
@@ -118,9 +126,6 @@ bool service_open(service **out, const service_options *options, char *error, si
     s->message_bytes_max = s->options.rows_max * row_bytes + MESSAGE_SLACK_BYTES;
     pthread_mutex_init(&s->visiting, NULL);
     pthread_mutex_init(&s->telling, NULL);
-    s->poison_rows_max = options->hard_label
-                             ? SIZE_MAX
-                             : SERVICE_POISON_BYTES_MAX / (sizeof(float) * statistics->classes);
     s->reply.limits = &s->limits;
     s->reply.hard_label = options->hard_label;
     s->counted = metrics_model_of(options->metrics, s->limits.model);

@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "accounts.h"
+#include "admission.h"
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
@@ -31,9 +32,9 @@ typedef struct {
 struct service {
     service_options options;
     size_t batch_rows_max; /* of the engine: a row with a group counts twice */
+    admission admission;
     wire_limits limits;
     size_t message_bytes_max;
-    size_t poison_rows_max; /* of a request that wants poison */
     reply_facts reply;
     unsigned char digest_key[crypto_shorthash_KEYBYTES];
     metrics_model *counted;

@@ -34,6 +34,7 @@ extern "C" {
 #define ADDER_EXPLAIN_CLASSES_MAX 32
 #define ADDER_EXPLAIN_HISTORY_MAX 64
 #define ADDER_CONNECTIONS_MAX 64
+#define ADDER_FLAGGED_MAX_DEFAULT 65536
 
 typedef enum {
     ADDER_OK,
@@ -48,6 +49,7 @@ typedef enum {
     ADDER_OVERLOADED,
     ADDER_DRAINING,
     ADDER_INTERNAL,
+    ADDER_EXPIRED, /* the call's time had passed when the request's turn came */
     /* The client's own. */
     ADDER_TIMED_OUT,
     ADDER_UNREACHABLE,
@@ -80,6 +82,15 @@ typedef struct {
     char text[256]; /* one line: which field, what was expected, what came */
 } adder_error;
 
+/* What adder_guard answers where the daemon does not within timeout_ms, or says that it cannot now
+ * (ADDER_TIMED_OUT, UNREACHABLE, OVERLOADED, DRAINING, INTERNAL, EXPIRED). */
+typedef enum {
+    ADDER_FAIL_KEEP,  /* accounts last known as flagged get the decision they last got, and groups,
+                       * where a reply with detail told of them; all others are allowed */
+    ADDER_FAIL_ALLOW, /* all are allowed */
+    ADDER_FAIL_ERROR, /* the error, as adder_score */
+} adder_on_failure;
+
 /* Zeroed members mean the default. */
 typedef struct {
     int timeout_ms;         /* for each call; default ADDER_TIMEOUT_MS_DEFAULT */
@@ -90,6 +101,9 @@ typedef struct {
     const char *tls_key_file;    /* ours; not encrypted */
     const char *tls_server_name; /* what the daemon's certificate is for; default: the URL's host.
                                   * mbedTLS matches names only, an address as one too */
+    adder_on_failure on_failure; /* default: keep */
+    size_t flagged_max; /* names remembered as flagged; the one seen longest ago goes first; default
+                         * ADDER_FLAGGED_MAX_DEFAULT */
 } adder_options;
 
 /* One batch of queries, all arrays borrowed during the call. */
@@ -130,7 +144,21 @@ typedef struct {
     const float *group_evidence;
     const uint8_t *group_verdicts; /* adder_verdict */
     const uint8_t *reasons;        /* adder_reason */
+    bool assumed; /* by adder_guard, in the daemon's place: scores are NaN, verdicts flagged or
+                   * undecided, and poison was drawn in the client */
+    adder_status cause; /* ... and what it stands for */
 } adder_reply;
+
+/* Of a client since it was opened. */
+typedef struct {
+    uint64_t answered; /* scores by the daemon */
+    uint64_t refused;  /* ended with an error */
+    uint64_t assumed;  /* answered by adder_guard in the daemon's place */
+    uint64_t assumed_rows, assumed_poison_rows;
+    uint64_t by_cause[ADDER_STATUSES]; /* of the assumed */
+    uint64_t flagged;                  /* names remembered now */
+    uint64_t evicted;                  /* from that memory */
+} adder_counters;
 
 typedef struct {
     char name[129];
@@ -219,6 +247,12 @@ void adder_close(adder_client *client); /* NULL is allowed; not while a call is 
 
 adder_status adder_score(adder_client *client, const adder_rows *rows, adder_reply **reply,
                          adder_error *error);
+/* As adder_score; but where the daemon does not answer, or cannot, the answer is that of
+ * options.on_failure, after timeout_ms and the time it takes to draw poison, and reply->assumed is
+ * set. What is wrong with the request itself is an error here too. */
+adder_status adder_guard(adder_client *client, const adder_rows *rows, adder_reply **reply,
+                         adder_error *error);
+void adder_client_counters(adder_client *client, adder_counters *counters);
 void adder_reply_free(adder_reply *reply); /* NULL is allowed */
 adder_status adder_hello(adder_client *client, adder_info *info, adder_error *error);
 adder_status adder_ping(adder_client *client, adder_error *error);
@@ -233,6 +267,10 @@ adder_status adder_forget_group(adder_client *client, const char *group, bool *k
 adder_status adder_explain(adder_client *client, const char *name, bool is_group,
                            adder_explanation **explanation, adder_error *error);
 void adder_explanation_free(adder_explanation *explanation); /* NULL is allowed */
+
+/* Milliseconds after which the daemon expects room for more, as it said last when it refused a call
+ * of this client's as ADDER_OVERLOADED; 0: it has not. */
+uint32_t adder_retry_after_ms(const adder_client *client);
 
 /* A few words for a status; never NULL. */
 const char *adder_status_text(adder_status status);

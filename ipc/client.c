@@ -52,6 +52,7 @@ const char *adder_status_text(adder_status status) {
         [ADDER_OVERLOADED] = "daemon overloaded",
         [ADDER_DRAINING] = "daemon shutting down",
         [ADDER_INTERNAL] = "daemon's internal error",
+        [ADDER_EXPIRED] = "daemon too late",
         [ADDER_TIMED_OUT] = "timed out",
         [ADDER_UNREACHABLE] = "daemon unreachable",
         [ADDER_NO_MEMORY] = "no memory",
@@ -196,6 +197,8 @@ static adder_status run(adder_client *client, client_exchange *x, adder_error *e
 
 static adder_status encode(client_exchange *x, adder_error *error) {
     int code = nng_msg_alloc(&x->message, 0);
+    nng_duration left = time_left(x->deadline);
+    x->request.deadline_ms = left > 0 ? (uint64_t)left : 1;
     if (code == 0) {
         code = wire_encode_request(x->message, &x->request);
     }
@@ -216,7 +219,7 @@ static adder_status encode(client_exchange *x, adder_error *error) {
     return ADDER_OK;
 }
 
-static adder_status decode(client_exchange *x, adder_error *error) {
+static adder_status decode(adder_client *client, client_exchange *x, adder_error *error) {
     const void *body = nng_msg_body(x->message);
     size_t bytes = nng_msg_len(x->message);
     wire_code code =
@@ -228,9 +231,16 @@ static adder_status decode(client_exchange *x, adder_error *error) {
                            x->reply.text);
     }
     if (x->reply.code != WIRE_OK) {
+        if (x->reply.code == WIRE_OVERLOADED) {
+            atomic_store(&client->retry_after_ms, x->reply.retry_after_ms);
+        }
         return client_fail(error, (adder_status)x->reply.code, "%s", x->reply.text);
     }
     return ADDER_OK;
+}
+
+uint32_t adder_retry_after_ms(const adder_client *client) {
+    return client != NULL ? (uint32_t)atomic_load(&client->retry_after_ms) : 0;
 }
 
 adder_status client_ask(adder_client *client, client_exchange *x, adder_error *error) {
@@ -239,7 +249,7 @@ adder_status client_ask(adder_client *client, client_exchange *x, adder_error *e
         status = run(client, x, error);
     }
     if (status == ADDER_OK) {
-        status = decode(x, error);
+        status = decode(client, x, error);
     }
     if (status != ADDER_OK) {
         nng_msg_free(x->message);
@@ -283,13 +293,17 @@ static adder_status open_tls(const adder_options *given, const char *url, nng_tl
 static adder_client *client_new(const char *url, const adder_options *given, nng_tls_config *tls) {
     size_t length = strlen(url) + 1;
     adder_client *client = calloc(1, sizeof *client + length);
-    if (client == NULL || sodium_init() < 0) {
+    size_t flagged_max = given->flagged_max > 0 ? given->flagged_max : ADDER_FLAGGED_MAX_DEFAULT;
+    if (client == NULL || sodium_init() < 0 ||
+        (client->guard = client_guard_open(flagged_max)) == NULL) {
         free(client);
         close_tls(tls);
         return NULL;
     }
     memcpy(client->url, url, length);
     client->tls = tls;
+    client->on_failure = given->on_failure;
+    pthread_mutex_init(&client->serving, NULL);
     client->timeout_ms = given->timeout_ms > 0 ? given->timeout_ms : ADDER_TIMEOUT_MS_DEFAULT;
     client->reply_bytes_max =
         given->reply_bytes_max > 0 ? given->reply_bytes_max : (size_t)REPLY_BYTES_MAX_DEFAULT;
@@ -321,6 +335,10 @@ adder_status adder_open(adder_client **out, const char *url, const adder_options
         return client_fail(error, ADDER_BAD_REQUEST, "timeout_ms: expected at least 1, came %d",
                            given.timeout_ms);
     }
+    if ((unsigned)given.on_failure > ADDER_FAIL_ERROR) {
+        return client_fail(error, ADDER_BAD_REQUEST, "on_failure: expected 0 to %d, came %u",
+                           ADDER_FAIL_ERROR, (unsigned)given.on_failure);
+    }
     nng_tls_config *tls = NULL;
     adder_status status = open_tls(&given, url, &tls, error);
     if (status != ADDER_OK) {
@@ -351,6 +369,8 @@ void adder_close(adder_client *client) {
         nng_close(client->idle_sockets[i]);
     }
     close_tls(client->tls);
+    client_guard_close(client->guard);
+    pthread_mutex_destroy(&client->serving);
     pthread_cond_destroy(&client->given_back);
     pthread_mutex_destroy(&client->lock);
     free(client);

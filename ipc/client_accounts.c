@@ -31,6 +31,9 @@ static adder_status forget(adder_client *client, const char *name, bool is_group
     };
     status = client_ask(client, &x, error);
     nng_msg_free(x.message);
+    if (status == ADDER_OK) {
+        client_guard_forget(client->guard, name, is_group);
+    }
     if (status == ADDER_OK && known != NULL) {
         *known = x.reply.known;
     }

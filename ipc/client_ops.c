@@ -13,7 +13,7 @@
 #include <string.h>
 
 static_assert((int)ADDER_BAD_MESSAGE == (int)WIRE_BAD_MESSAGE &&
-                  (int)ADDER_INTERNAL == (int)WIRE_INTERNAL,
+                  (int)ADDER_EXPIRED == (int)WIRE_EXPIRED,
               "the daemon's refusals are statuses");
 static_assert((int)ADDER_BF16 == (int)WIRE_BF16 && (int)ADDER_LABEL_ONLY == (int)WIRE_LABEL_ONLY,
               "dtypes and decisions are the wire's");
@@ -37,6 +37,9 @@ static adder_status ask_hello(adder_client *client, nng_time deadline, wire_hell
     adder_status status = client_ask(client, &x, error);
     nng_msg_free(x.message);
     if (status == ADDER_OK) {
+        pthread_mutex_lock(&client->serving);
+        client->served = *hello;
+        pthread_mutex_unlock(&client->serving);
         atomic_store(&client->rows_max, hello->rows_max);
         atomic_store(&client->message_bytes_max, hello->message_bytes_max);
     }
@@ -188,12 +191,8 @@ static wire_outgoing request_of(adder_client *client, const adder_rows *rows) {
     };
 }
 
-adder_status adder_score(adder_client *client, const adder_rows *rows, adder_reply **reply,
-                         adder_error *error) {
-    if (client == NULL || reply == NULL) {
-        return client_fail(error, ADDER_BAD_REQUEST, "client and reply: needed, came NULL");
-    }
-    *reply = NULL;
+static adder_status score(adder_client *client, const adder_rows *rows, adder_reply **reply,
+                          adder_error *error) {
     client_exchange x = {.deadline = client_deadline(client)};
     adder_status status = check_rows(rows, error);
     if (status != ADDER_OK || (status = check_limits(client, rows, x.deadline, &x.message_bytes_max,
@@ -213,8 +212,66 @@ adder_status adder_score(adder_client *client, const adder_rows *rows, adder_rep
             return client_fail(error, ADDER_NO_MEMORY, "no memory for a reply of %zu rows",
                                rows->count);
         }
+        client_guard_learn(client->guard, rows, *reply);
     }
     return status;
+}
+
+adder_status adder_score(adder_client *client, const adder_rows *rows, adder_reply **reply,
+                         adder_error *error) {
+    if (client == NULL || reply == NULL) {
+        return client_fail(error, ADDER_BAD_REQUEST, "client and reply: needed, came NULL");
+    }
+    *reply = NULL;
+    adder_status status = score(client, rows, reply, error);
+    if (status != ADDER_OK) {
+        client_guard_refused(client->guard);
+    }
+    return status;
+}
+
+/* What hello said last of the model that is asked about; of none its classes stay 0. */
+static void look_up_model(adder_client *client, client_guard_case *c) {
+    pthread_mutex_lock(&client->serving);
+    for (size_t i = 0; i < client->served.models; i++) {
+        const wire_model *model = &client->served.model[i];
+        if (c->rows->model == NULL || strcmp(c->rows->model, model->name) == 0) {
+            c->classes = model->classes;
+            c->hard_label = model->hard_label;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&client->serving);
+}
+
+adder_status adder_guard(adder_client *client, const adder_rows *rows, adder_reply **reply,
+                         adder_error *error) {
+    if (client == NULL || reply == NULL) {
+        return client_fail(error, ADDER_BAD_REQUEST, "client and reply: needed, came NULL");
+    }
+    *reply = NULL;
+    adder_status status = score(client, rows, reply, error);
+    if (status == ADDER_OK) {
+        return status;
+    }
+    if (client->on_failure == ADDER_FAIL_ERROR || !client_guard_answers(status)) {
+        client_guard_refused(client->guard);
+        return status;
+    }
+    client_guard_case assumed = {
+        .rows = rows, .cause = status, .keep = client->on_failure == ADDER_FAIL_KEEP};
+    look_up_model(client, &assumed);
+    *reply = client_guard_answer(client->guard, &assumed);
+    if (*reply == NULL) {
+        client_guard_refused(client->guard);
+        return client_fail(error, ADDER_NO_MEMORY, "no memory for an answer of %zu rows",
+                           rows->count);
+    }
+    return ADDER_OK;
+}
+
+void adder_client_counters(adder_client *client, adder_counters *counters) {
+    client_guard_count(client->guard, counters);
 }
 
 void adder_reply_free(adder_reply *reply) {

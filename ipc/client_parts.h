@@ -12,6 +12,7 @@
 #include <nng/supplemental/util/platform.h>
 
 #include "adder.h"
+#include "client_guard.h"
 #include "tls.h"
 #include "wire.h"
 
@@ -24,7 +25,12 @@ struct adder_client {
     /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
     atomic_uint_fast64_t rows_max;
     atomic_uint_fast64_t message_bytes_max;
-    pthread_mutex_t lock; /* the four below */
+    atomic_uint_fast32_t retry_after_ms; /* the daemon's last hint */
+    client_guard *guard;
+    adder_on_failure on_failure;
+    pthread_mutex_t serving; /* of the next */
+    wire_hello served;       /* as the daemon said last; zeroed: it has not */
+    pthread_mutex_t lock;    /* the four below */
     pthread_cond_t given_back;
     size_t sockets; /* open: idle and in use */
     size_t idle;

@@ -25,6 +25,14 @@
 
 #include "listener.h"
 
+enum {
+    REFUSING_PART = 4, /* of the contexts may wait to refuse one connection */
+    STRAGGLERS = 2,    /* replies that a peer may have before we know that they were sent */
+};
+
+/* Of a call; a refusal stays one until it has been sent. */
+enum { IDLE, WORKING, REPLYING, REFUSING };
+
 struct server_call {
     server *server;
     size_t index;
@@ -35,6 +43,7 @@ struct server_call {
     nng_pipe peer;
     bool sending;     /* what io is doing */
     bool late;        /* begun after server_drain */
+    atomic_int state; /* from IDLE and to it under the server's lock */
     atomic_bool held; /* by the host */
 };
 
@@ -65,12 +74,46 @@ static void call_receive(server_call *call) {
     nng_ctx_recv(call->context, call->io);
 }
 
-static void call_started(server_call *call) {
+/* What the others have, by the peer of `call` and by all. */
+typedef struct {
+    size_t working; /* of the peer, as the next two */
+    size_t replying;
+    size_t refusing;
+    size_t working_all;
+} load;
+
+/* With the lock. A call's peer stays the same while it is not idle. */
+static load count_load(const server *s, const server_call *call) {
+    load l = {0};
+    for (size_t i = 0; i < s->calls; i++) {
+        int state = atomic_load(&s->call[i].state);
+        bool same = state != IDLE && nng_pipe_id(s->call[i].peer) == nng_pipe_id(call->peer);
+        l.working += same && state == WORKING;
+        l.replying += same && state == REPLYING;
+        l.refusing += same && state == REFUSING;
+        l.working_all += state == WORKING;
+    }
+    return l;
+}
+
+/* NNG gives a connection's next request to any context that is free, so that one which asks and
+ * asks, or never reads, would come to have them all. False: it has had enough of them to be refused
+ * by. */
+static bool call_started(server_call *call) {
     server *s = call->server;
+    size_t share = s->options.connection_calls_max;
     pthread_mutex_lock(&s->lock);
-    call->late = s->draining;
-    s->in_flight[call->late]++;
+    load l = count_load(s, call);
+    bool excess = l.working >= share || l.working + l.replying >= share + STRAGGLERS ||
+                  l.working_all >= s->calls - s->calls / SERVER_SPARE_PART;
+    bool enough = excess && l.refusing > s->calls / REFUSING_PART;
+    if (!enough) {
+        call->late = s->draining;
+        atomic_store(&call->state, excess ? REFUSING : WORKING);
+        s->in_flight[call->late]++;
+    }
     pthread_mutex_unlock(&s->lock);
+    return !enough;
 }
 
 static void call_ended(server_call *call) {
@@ -78,6 +121,7 @@ static void call_ended(server_call *call) {
     nng_msg_free(call->request);
     call->request = NULL;
     pthread_mutex_lock(&s->lock);
+    atomic_store(&call->state, IDLE);
     s->in_flight[call->late]--;
     pthread_cond_broadcast(&s->none_owed);
     pthread_mutex_unlock(&s->lock);
@@ -100,6 +144,8 @@ static void call_reply(server_call *call) {
         call_receive(call);
         return;
     }
+    int working = WORKING;
+    atomic_compare_exchange_strong(&call->state, &working, REPLYING);
     call->sending = true;
     nng_aio_set_msg(call->io, reply);
     nng_aio_set_timeout(call->io, options->send_ms);
@@ -171,7 +217,12 @@ static void on_received(server_call *call) {
         return;
     }
     nng_pipe peer = call->peer; /* once begun, the call may come to its next request at any time */
-    call_started(call);
+    if (!call_started(call)) {
+        nng_msg_free(call->request);
+        call->request = NULL;
+        call_receive(call);
+        return;
+    }
     atomic_store(&call->held, true);
     if (s->options.begin(s->options.host, call, nng_msg_body(call->request),
                          nng_msg_len(call->request))) {
@@ -231,6 +282,10 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *argument) {
 
 size_t server_call_index(const server_call *call) {
     return call->index;
+}
+
+bool server_call_excess(const server_call *call) {
+    return atomic_load(&call->state) == REFUSING;
 }
 
 void server_answer(server_call *call) {
@@ -331,6 +386,7 @@ static bool open_calls(server *s) {
         call->server = s;
         call->index = i;
         atomic_init(&call->held, false);
+        atomic_init(&call->state, IDLE);
         s->calls = i + 1; /* stop and close take a call whose aios are NULL */
         if (nng_aio_alloc(&call->io, on_io, call) != 0 ||
             nng_aio_alloc(&call->hand, on_hand, call) != 0 ||
@@ -372,8 +428,10 @@ static const char *options_fault(const server_options *options) {
         return "contexts: expected 1 to SERVER_CONTEXTS_MAX";
     }
     if (options->message_bytes_max == 0 || options->message_bytes_max > SIZE_MAX / 2 ||
-        options->connections_max == 0 || options->send_ms < 0) {
-        return "message_bytes_max and connections_max: expected at least 1; send_ms: at least 0";
+        options->connections_max == 0 || options->send_ms < 0 ||
+        options->connection_calls_max > options->contexts) {
+        return "message_bytes_max and connections_max: expected at least 1; send_ms: at least "
+               "0; connection_calls_max: at most contexts";
     }
     return NULL;
 }
@@ -392,6 +450,9 @@ static server *server_new(const server_options *options) {
     s->options = *options;
     s->options.url = NULL; /* the caller's, not kept; nor are the paths */
     s->options.tls = (tls_files){0};
+    if (options->connection_calls_max == 0) {
+        s->options.connection_calls_max = options->contexts > 1 ? options->contexts / 2 : 1;
+    }
     s->options.send_ms = options->send_ms > 0 ? options->send_ms : SERVER_SEND_MS;
     if (nng_rep0_open(&s->socket) != 0) {
         free(s);

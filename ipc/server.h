@@ -18,6 +18,7 @@
 
 enum {
     SERVER_CONTEXTS_MAX = 256,
+    SERVER_SPARE_PART = 8,
     SERVER_ROUNDS_MAX = 8,  /* of work() in the callback of a connection */
     SERVER_CROWD_US = 1000, /* callers within this time are several at once */
     SERVER_LINGER_MS = 200,
@@ -32,15 +33,16 @@ typedef struct server server;
 typedef struct server_call server_call;
 
 typedef struct {
-    const char *url;          /* ipc://, tcp://, tls+tcp:// or inproc:// */
-    tls_files tls;            /* of tls+tcp://, all but the server's name; else none. Clients must
-                               * show a certificate that ca_file has signed */
-    int ipc_mode;             /* of an ipc socket's file; 0: SERVER_IPC_MODE */
-    size_t contexts;          /* calls at once, 1..SERVER_CONTEXTS_MAX */
-    size_t message_bytes_max; /* longer messages: NNG drops the connection */
-    size_t connections_max;   /* further peers are turned away */
-    int send_ms;              /* a peer that does not take its reply in this time is cut off, lest
-                               * it hold a context for ever; 0: SERVER_SEND_MS */
+    const char *url; /* ipc://, tcp://, tls+tcp:// or inproc:// */
+    tls_files tls;   /* of tls+tcp://, all but the server's name; else none. Clients must
+                      * show a certificate that ca_file has signed */
+    int ipc_mode;    /* of an ipc socket's file; 0: SERVER_IPC_MODE */
+    size_t contexts; /* calls at once, 1..SERVER_CONTEXTS_MAX */
+    size_t connection_calls_max; /* of one connection that may be at work, 1..contexts; 0: half */
+    size_t message_bytes_max;    /* longer messages: NNG drops the connection */
+    size_t connections_max;      /* further peers are turned away */
+    int send_ms; /* a peer that does not take its reply in this time is cut off, lest
+                  * it hold a context for ever; 0: SERVER_SEND_MS */
     void *host;
     /* A request has come. True: answer now. False: the host will call server_answer or
      * server_finish, once. */
@@ -61,6 +63,11 @@ typedef struct {
 bool server_open(server **out, const server_options *options, char *error, size_t error_bytes);
 /* Call number 0..contexts-1: the host's own state for it lives in an array of its own. */
 size_t server_call_index(const server_call *call);
+/* Whether the call is one more than its connection, or all together, may have at work: the host is
+ * to refuse it, unless it costs nothing. SERVER_SPARE_PART of the contexts is kept for such
+ * refusals. A connection that leaves a quarter of all contexts waiting to refuse it is not
+ * answered any more while that is so. In begin() only. */
+bool server_call_excess(const server_call *call);
 /* The host is done with a call that begin() left to it: once a call, by one of the two, from any
  * thread, also before begin() has returned. Afterwards the next request may have come as this call.
  */

@@ -21,6 +21,7 @@ static const char *const code_names[WIRE_CODES] = {
     [WIRE_OVERLOADED] = "overloaded",
     [WIRE_DRAINING] = "draining",
     [WIRE_INTERNAL] = "internal",
+    [WIRE_EXPIRED] = "expired",
 };
 
 const char *wire_code_name(wire_code code) {
@@ -116,7 +117,7 @@ int wire_encode_request(nng_msg *message, const wire_outgoing *request) {
     }
     size_t pairs = 2u + 2u * request->identified + (request->model != NULL) + named;
     bool wants = request->want_poison || request->want_detail;
-    pairs += score ? 4u + wants + (request->groups != NULL) : 0u;
+    pairs += score ? 4u + wants + (request->groups != NULL) + (request->deadline_ms > 0) : 0u;
     wire_writer w;
     wire_writer_init(&w, message, WIRE_HEAD_BYTES + bytes);
     wire_put_start(&w, pairs, "op", ops[request->op]);
@@ -129,6 +130,9 @@ int wire_encode_request(nng_msg *message, const wire_outgoing *request) {
     }
     if (named) {
         wire_put_word(&w, request->is_group ? "group" : "account", request->account);
+    }
+    if (score && request->deadline_ms > 0) {
+        wire_put_uint(&w, "deadline_ms", request->deadline_ms);
     }
     if (score) {
         put_rows(&w, request, embeddings_bytes);
@@ -152,10 +156,18 @@ int wire_encode_forgotten(nng_msg *message, bool known) {
 }
 
 int wire_encode_error(nng_msg *message, wire_code code, const char *text) {
+    return wire_encode_refusal(message, code, text, 0);
+}
+
+int wire_encode_refusal(nng_msg *message, wire_code code, const char *text,
+                        uint32_t retry_after_ms) {
     wire_writer w;
     wire_writer_init(&w, message, WIRE_HEAD_BYTES);
-    wire_put_start(&w, 4, "status", "error");
+    wire_put_start(&w, 4u + (retry_after_ms > 0), "status", "error");
     wire_put_word(&w, "code", wire_code_name(code));
+    if (retry_after_ms > 0) {
+        wire_put_uint(&w, "retry_after_ms", retry_after_ms);
+    }
     wire_put_text(&w, "message");
     wire_put_str(&w, text, strnlen(text, WIRE_TEXT_MAX - 1));
     return w.error;

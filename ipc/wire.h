@@ -44,6 +44,7 @@ typedef enum {
     WIRE_OVERLOADED,
     WIRE_DRAINING,
     WIRE_INTERNAL,
+    WIRE_EXPIRED,
     WIRE_CODES,
 } wire_code;
 
@@ -87,10 +88,11 @@ typedef struct {
     bool identified; /* client and seq came */
     uint64_t client;
     uint64_t seq;
-    size_t model;                 /* score, forget, explain: its place among those served */
-    wire_text account;            /* forget, explain: whom */
-    bool is_group;                /* `account` names a group */
-    size_t rows;                  /* score: N, 1..rows_max */
+    uint64_t deadline_ms; /* so long from its receipt the caller waits; 0: no matter how long */
+    size_t model;         /* score, forget, explain: its place among those served */
+    wire_text account;    /* forget, explain: whom */
+    bool is_group;        /* `account` names a group */
+    size_t rows;          /* score: N, 1..rows_max */
     const wire_text *accounts;    /* [N], in the scratch */
     const wire_text *groups;      /* [N], in the scratch, length 0: none; NULL: none came */
     const unsigned char *classes; /* N x u32, unaligned; each below limits.classes */
@@ -117,9 +119,10 @@ typedef struct {
     bool identified;
     uint64_t client;
     uint64_t seq;
-    const char *model;   /* NULL: none */
-    const char *account; /* forget, explain */
-    bool is_group;       /* `account` names a group */
+    uint64_t deadline_ms; /* score; 0: none */
+    const char *model;    /* NULL: none */
+    const char *account;  /* forget, explain */
+    bool is_group;        /* `account` names a group */
     size_t rows;
     const char *const *accounts; /* [rows] NUL-terminated */
     const char *const *groups;   /* NULL, or [rows], NULL where a row has none */
@@ -266,12 +269,16 @@ int wire_encode_forgotten(nng_msg *message, bool known);
 /* explanation is not looked at, and may be NULL, where there is no such account or group. */
 int wire_encode_explanation(nng_msg *message, bool known, const wire_explanation *explanation);
 int wire_encode_error(nng_msg *message, wire_code code, const char *text);
+/* With a hint when to come again; 0: none. */
+int wire_encode_refusal(nng_msg *message, wire_code code, const char *text,
+                        uint32_t retry_after_ms);
 
 /* A reply as the client sees it. Arrays point into the message, unaligned, lengths checked; those
  * that may be NULL did not come. */
 typedef struct {
     wire_code code; /* WIRE_OK, or the daemon's refusal */
     char text[WIRE_TEXT_MAX];
+    uint32_t retry_after_ms; /* of a refusal; 0: none came */
     size_t rows;
     const unsigned char *scores;        /* N x f32 */
     const unsigned char *memory_scores; /* N x f32 or NULL */

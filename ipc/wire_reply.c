@@ -18,6 +18,7 @@ enum {
     KEY_STATUS,
     KEY_CODE,
     KEY_MESSAGE,
+    KEY_RETRY_AFTER,
     KEY_POISON_ROWS,
     KEY_POISON,
     KEY_POISON_LABELS,
@@ -31,6 +32,7 @@ static const wire_map_key keys[KEYS] = {
     [KEY_STATUS] = {"status", WIRE_MAP_STR},
     [KEY_CODE] = {"code", WIRE_MAP_STR},
     [KEY_MESSAGE] = {"message", WIRE_MAP_STR},
+    [KEY_RETRY_AFTER] = {"retry_after_ms", WIRE_MAP_UINT},
     [KEY_POISON_ROWS] = {"poison_rows", WIRE_MAP_BIN},
     [KEY_POISON] = {"poison", WIRE_MAP_BIN},
     [KEY_POISON_LABELS] = {"poison_labels", WIRE_MAP_BIN},
@@ -70,6 +72,10 @@ static wire_code decode_refusal(decoding *d) {
         }
     }
     copy_line(reply->text, d->found[KEY_MESSAGE]);
+    const msgpack_object *retry = d->found[KEY_RETRY_AFTER];
+    if (retry != NULL) {
+        reply->retry_after_ms = retry->via.u64 < UINT32_MAX ? (uint32_t)retry->via.u64 : UINT32_MAX;
+    }
     return WIRE_OK;
 }
 

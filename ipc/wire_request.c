@@ -18,6 +18,7 @@ enum {
     KEY_OP,
     KEY_CLIENT,
     KEY_SEQ,
+    KEY_DEADLINE,
     KEY_MODEL,
     KEY_ACCOUNT,
     KEY_GROUP,
@@ -37,7 +38,7 @@ static const wire_map_key keys[KEYS] = {
     [KEY_GROUP] = {"group", WIRE_MAP_STR},    [KEY_ACCOUNTS] = {"accounts", WIRE_MAP_ARRAY},
     [KEY_GROUPS] = {"groups", WIRE_MAP_ANY},  [KEY_CLASSES] = {"classes", WIRE_MAP_BIN},
     [KEY_DTYPE] = {"dtype", WIRE_MAP_STR},    [KEY_EMBEDDINGS] = {"embeddings", WIRE_MAP_BIN},
-    [KEY_WANT] = {"want", WIRE_MAP_ARRAY},
+    [KEY_WANT] = {"want", WIRE_MAP_ARRAY},    [KEY_DEADLINE] = {"deadline_ms", WIRE_MAP_UINT},
 };
 
 struct wire_scratch {
@@ -121,6 +122,14 @@ static wire_code decode_identity(decoding *d) {
         d->request->identified = true;
         d->request->client = client->via.u64;
         d->request->seq = seq->via.u64;
+    }
+    const msgpack_object *deadline = d->found[KEY_DEADLINE];
+    if (deadline != NULL) {
+        if (deadline->via.u64 == 0) {
+            return wire_refuse(d->text, WIRE_BAD_REQUEST,
+                               "deadline_ms: expected at least 1, came 0");
+        }
+        d->request->deadline_ms = deadline->via.u64;
     }
     return WIRE_OK;
 }

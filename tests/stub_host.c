@@ -47,6 +47,11 @@ static bool begin(void *argument, server_call *call, const void *message, size_t
     if (mine->code != WIRE_OK || mine->request.op != WIRE_SCORE) {
         return true;
     }
+    if (server_call_excess(call)) {
+        mine->code = WIRE_OVERLOADED;
+        snprintf(mine->text, sizeof mine->text, "too much at once");
+        return true;
+    }
     if (host->finish == STUB_OWNER || host->finish == STUB_WORK) {
         pthread_mutex_lock(&host->lock);
         host->waiting[host->waiting_count++] = call;

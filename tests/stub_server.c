@@ -7,6 +7,10 @@ size_t server_call_index(const server_call *call) {
     return call->index;
 }
 
+bool server_call_excess(const server_call *call) {
+    return call->excess;
+}
+
 void server_answer(server_call *call) {
     call->finished++;
     atomic_store(&call->waits, false);

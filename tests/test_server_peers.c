@@ -224,6 +224,88 @@ Test(peers, no_more_connections_than_allowed_are_taken, .timeout = 60) {
     }
 }
 
+/* A request of one row, as its bytes. */
+static size_t encode_score(unsigned char *bytes, size_t room) {
+    wire_outgoing score = {.op = WIRE_SCORE,
+                           .rows = 1,
+                           .accounts = (const char *const[]){"greedy"},
+                           .classes = (const uint32_t[]){1},
+                           .dim = STUB_DIM,
+                           .embeddings = (const float[STUB_DIM]){0}};
+    nng_msg *message;
+    cr_assert(nng_msg_alloc(&message, 0) == 0 && wire_encode_request(message, &score) == 0);
+    size_t length = nng_msg_len(message);
+    cr_assert_leq(length, room);
+    memcpy(bytes, nng_msg_body(message), length);
+    nng_msg_free(message);
+    return length;
+}
+
+/* The code of the next reply to a score of one row. */
+static wire_code raw_reply(int fd, const char *url) {
+    unsigned char head[9], reply[512];
+    size_t skip = strncmp(url, "ipc:", 4) == 0;
+    wire_reply decoded;
+    cr_assert(raw_receive(fd, head, 8 + skip));
+    size_t length = (size_t)head[6 + skip] << 8 | head[7 + skip];
+    cr_assert(length < sizeof reply && raw_receive(fd, reply, length));
+    cr_assert_eq(wire_decode_reply(&decoded, NULL, WIRE_SCORE, 1, reply + 4, length - 4), WIRE_OK);
+    return decoded.code;
+}
+
+typedef struct {
+    const char *url;
+    adder_status status;
+} lone_ask;
+
+static void *ask_five(void *argument) {
+    lone_ask *ask = argument;
+    adder_error error;
+    adder_client *client = stub_client(ask->url, TIMEOUT_MS);
+    ask->status = stub_ask(client, 5, 5, &error);
+    adder_close(client);
+    return NULL;
+}
+
+Test(peers, a_connection_with_200_requests_gets_its_share_and_keeps_nobody_waiting, .timeout = 60) {
+    enum { CONTEXTS = 16, SHARE = 8, ASKED = 200 };
+    unsigned char request[256];
+    size_t length = encode_score(request, sizeof request);
+    for (stub_transport transport = STUB_IPC; transport <= STUB_TCP; transport++) {
+        static stub_host host;
+        const char *url = stub_url(transport);
+        size_t answered = 0, refused = 0;
+        stub_open(&host, url, STUB_OWNER, (server_options){.contexts = CONTEXTS});
+        stub_hold(&host, true);
+        int fd = raw_open(url);
+        for (size_t i = 0; i < ASKED; i++) {
+            raw_ask(fd, url, request, length);
+            if (i >= SHARE) { /* or it is left unanswered for not reading */
+                cr_assert_eq(raw_reply(fd, url), WIRE_OVERLOADED);
+                refused++;
+            }
+        }
+        STUB_WAIT(server_in_flight(host.server) == SHARE);
+        /* Others are served meanwhile, the queue's owner excepted, who is held. */
+        adder_client *other = stub_client(url, TIMEOUT_MS);
+        cr_assert_eq(adder_ping(other, NULL), ADDER_OK);
+        lone_ask ask = {.url = url};
+        pthread_t thread;
+        pthread_create(&thread, NULL, ask_five, &ask);
+        STUB_WAIT(server_in_flight(host.server) == SHARE + 1);
+        stub_hold(&host, false);
+        pthread_join(thread, NULL);
+        cr_assert_eq(ask.status, ADDER_OK);
+        for (; answered < SHARE; answered++) {
+            cr_assert_eq(raw_reply(fd, url), WIRE_OK);
+        }
+        cr_assert_eq(answered + refused, ASKED);
+        close(fd);
+        adder_close(other);
+        stub_close(&host);
+    }
+}
+
 Test(peers, one_that_asks_and_never_reads_is_cut_off, .timeout = 60) {
     static unsigned char request[1 << 18];
     wire_outgoing score = {.op = WIRE_SCORE, .rows = 2000, .dim = STUB_DIM, .want_poison = true};

@@ -510,3 +510,34 @@ Test(wire, every_16_bit_value_and_200000_32_bit_ones_are_judged_as_the_rule_says
         }
     }
 }
+
+Test(wire, a_deadline_comes_through_and_zero_is_refused) {
+    static const uint64_t deadlines[] = {0, 1, 5000, UINT64_MAX};
+    wire_limits limits = {.model = "m", .dim = 1, .classes = 2, .rows_max = 4};
+    wire_scratch *scratch = wire_scratch_open(4);
+    char text[WIRE_TEXT_MAX];
+    wire_request request;
+    for (size_t i = 0; i < sizeof deadlines / sizeof *deadlines; i++) {
+        nng_msg *message;
+        wire_outgoing score = {.op = WIRE_SCORE,
+                               .deadline_ms = deadlines[i],
+                               .rows = 1,
+                               .accounts = (const char *const[]){"a"},
+                               .classes = (const uint32_t[]){1},
+                               .dim = 1,
+                               .embeddings = (const float[]){0.5f}};
+        cr_assert(nng_msg_alloc(&message, 0) == 0 && wire_encode_request(message, &score) == 0);
+        cr_assert_eq(wire_decode_request(&request, scratch, (wire_served){&limits, 1},
+                                         nng_msg_body(message), nng_msg_len(message), text),
+                     WIRE_OK, "%s", text);
+        cr_assert_eq(request.deadline_ms, deadlines[i]);
+        nng_msg_free(message);
+    }
+    static const char zero[] = "\x83\xa1v\x01\xa2op\xa4ping\xab"
+                               "deadline_ms\x00";
+    cr_assert_eq(wire_decode_request(&request, scratch, (wire_served){&limits, 1}, zero,
+                                     sizeof zero - 1, text),
+                 WIRE_BAD_REQUEST);
+    cr_assert(strstr(text, "deadline_ms"), "%s", text);
+    wire_scratch_close(scratch);
+}

@@ -577,3 +577,18 @@ Test(wire_reply, a_quarter_of_a_million_random_strings_do_no_harm, .timeout = 24
     cr_assert_eq(t.taken, 0);
     wire_scratch_close(t.scratch);
 }
+
+Test(wire_reply, a_refusal_may_say_when_to_come_again) {
+    static const uint32_t hints[] = {0, 1, 10000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
+        nng_msg *message;
+        wire_reply reply;
+        cr_assert_eq(nng_msg_alloc(&message, 0), 0);
+        cr_assert_eq(wire_encode_refusal(message, WIRE_OVERLOADED, "later", hints[i]), 0);
+        cr_assert_eq(wire_decode_reply(&reply, NULL, WIRE_SCORE, 1, nng_msg_body(message),
+                                       nng_msg_len(message)),
+                     WIRE_OK);
+        cr_assert(reply.code == WIRE_OVERLOADED && reply.retry_after_ms == hints[i]);
+        nng_msg_free(message);
+    }
+}

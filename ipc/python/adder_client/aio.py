@@ -70,7 +70,7 @@ class AsyncClient:
         deadline = self._core.deadline()
         rows = wire.rows(accounts, classes, embeddings, groups, dtype, want_poison, detail)
         try:
-            return await self._run(self._core.score(rows), deadline)
+            return await self._run(self._core.score(rows, deadline), deadline)
         except AdderError as error:
             return self._core.instead(rows, error)
 

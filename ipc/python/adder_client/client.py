@@ -128,18 +128,19 @@ class Core:
 
     def forget(self, name: str, group: bool) -> Steps:
         reply = yield from self._named("forget", name, group, client=self._id, seq=next(self._seq))
-        if not group:
-            self.guard.forget(name)
+        self.guard.forget(name, group)
         return reply is not None
 
-    def score(self, rows: wire.Rows) -> Steps:
+    def score(self, rows: wire.Rows, deadline: float) -> Steps:
         limits = self._limits
         if limits is None:
             yield from self.hello()
             limits = self._limits or (0, 0)
         if rows.count > limits[0]:
             raise AdderError("too_large", f"rows: expected at most {limits[0]}, came {rows.count}")
-        message = wire.score_request(rows, self._model, self._id, next(self._seq))
+        message = wire.score_request(
+            rows, self._model, self._id, next(self._seq), self.left_ms(deadline)
+        )
         if len(message) > limits[1]:
             raise AdderError(
                 "too_large",
@@ -163,12 +164,13 @@ class Client:
     opens a connection for each call that runs at the same time, 64 at most, and keeps them.
 
     url: ipc://PATH, tcp://HOST:PORT or, with tls, tls+tcp://HOST:PORT. Opening connects in the
-    background and succeeds while the daemon is still starting. model: needed only where a daemon serves several. on_failure: what
-    score answers when the daemon does not within timeout_s, or says that it cannot now (codes
-    timed_out, unreachable, overloaded, draining, internal): "keep" poisons accounts last known as
-    flagged, at most flagged_max of them, and allows the others; "allow" allows all. Such a reply
-    has ``assumed`` set and is counted. A request that a daemon refused for what is in it raises
-    AdderError whatever the policy. NNG does not survive a fork: open the client in the child.
+    background and succeeds while the daemon is still starting. model: needed only where a daemon
+    serves several. on_failure: what score answers when the daemon does not within timeout_s, or
+    says that it cannot now (codes timed_out, unreachable, overloaded, draining, internal, expired):
+    "keep" poisons accounts last known as flagged, at most flagged_max of them, and allows the
+    others; "allow" allows all. Such a reply has ``assumed`` set and is counted. A request that a
+    daemon refused for what is in it raises AdderError whatever the policy. NNG does not survive a
+    fork: open the client in the child.
     """
 
     def __init__(
@@ -226,7 +228,7 @@ class Client:
         deadline = self._core.deadline()
         rows = wire.rows(accounts, classes, embeddings, groups, dtype, want_poison, detail)
         try:
-            return self._run(self._core.score(rows), deadline)
+            return self._run(self._core.score(rows, deadline), deadline)
         except AdderError as error:
             return self._core.instead(rows, error)
 

@@ -10,7 +10,8 @@ a secret of this process, the account, the predicted class and the row's bytes, 
 query gets the same bytes; they are not those that the daemon would have drawn.
 
 Memory: at most flagged_max names of 128 bytes or less; the least recently seen goes first. A group
-is not remembered, only the accounts seen flagged in it.
+is remembered where a reply says that it is flagged, which is with detail; else only the accounts
+seen flagged in it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Guard:
             raise AdderError("bad_request", f"flagged_max: expected at least 1, came {flagged_max}")
         self._keep = on_failure == "keep"
         self._flagged_max = flagged_max
-        self._flagged: OrderedDict[str, int] = OrderedDict()  # name -> its last decision
+        # (name, whether it is a group's) -> its last decision
+        self._flagged: OrderedDict[tuple[str, bool], int] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._secret = os.urandom(32)
         self._lock = threading.Lock()
@@ -55,21 +57,38 @@ class Guard:
             self._counts["answered"] += 1
             if not self._flagged and not flagged.any():
                 return
-            for name, is_flagged, decision in zip(
-                rows.accounts, flagged.tolist(), reply.decisions.tolist()
-            ):
-                if is_flagged:
-                    self._flagged[name] = decision
-                    self._flagged.move_to_end(name)
-                    if len(self._flagged) > self._flagged_max:
-                        self._flagged.popitem(last=False)
-                        self._counts["evicted"] += 1
-                else:
-                    self._flagged.pop(name, None)
+            decisions = reply.decisions.tolist()
+            for name, is_flagged, decision in zip(rows.accounts, flagged.tolist(), decisions):
+                self._learn((name, False), is_flagged, decision)
+            if rows.groups is not None and reply.group_verdicts is not None:
+                groups = (reply.group_verdicts == Verdict.FLAGGED).tolist()
+                for group, is_flagged, decision in zip(rows.groups, groups, decisions):
+                    if group is not None:
+                        self._learn((group, True), is_flagged, decision)
 
-    def forget(self, name: str) -> None:
+    def _learn(self, key: tuple[str, bool], is_flagged: bool, decision: int) -> None:
+        if not is_flagged:
+            self._flagged.pop(key, None)
+            return
+        self._flagged[key] = decision
+        self._flagged.move_to_end(key)
+        if len(self._flagged) > self._flagged_max:
+            self._flagged.popitem(last=False)
+            self._counts["evicted"] += 1
+
+    def _known(self, rows: Rows) -> list[int | None]:
+        """By row the last decision of its account, or else of its group."""
+        if not self._flagged:
+            return []
+        groups = [None] * rows.count if rows.groups is None else rows.groups
+        return [
+            self._flagged.get((account, False), self._flagged.get((group, True)))
+            for account, group in zip(rows.accounts, groups)
+        ]
+
+    def forget(self, name: str, group: bool = False) -> None:
         with self._lock:
-            self._flagged.pop(name, None)
+            self._flagged.pop((name, group), None)
 
     def count(self, what: str) -> None:
         with self._lock:
@@ -89,7 +108,7 @@ class Guard:
             raise error
         allow, count = int(Decision.ALLOW), rows.count
         with self._lock:
-            known = [self._flagged.get(name) for name in rows.accounts] if self._flagged else []
+            known = self._known(rows)
         decisions = np.full(count, allow, np.uint8)
         verdicts = np.full(count, Verdict.UNDECIDED, np.uint8)
         if any(decision is not None for decision in known):

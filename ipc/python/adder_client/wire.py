@@ -240,9 +240,12 @@ def request(op: str, **fields: Any) -> bytes:
     return msgpack.packb({"v": VERSION, "op": op, **came})
 
 
-def score_request(rows: Rows, model: str | None, client: int, seq: int) -> bytes:
+def score_request(
+    rows: Rows, model: str | None, client: int, seq: int, deadline_ms: int
+) -> bytes:
     want = [word for word, on in (("poison", rows.want_poison), ("detail", rows.detail)) if on]
     fields = {"v": VERSION, "op": "score", "client": client, "seq": seq, "dtype": rows.dtype}
+    fields["deadline_ms"] = deadline_ms
     optional = {"model": model, "groups": rows.groups, "want": want or None}
     fields |= {key: value for key, value in optional.items() if value is not None}
     packer = msgpack.Packer(autoreset=False)
@@ -279,7 +282,9 @@ def reply(message: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict) or fields.get("v") != VERSION:
         raise _bad_reply(f"expected a map of version {VERSION}, came another")
     if fields.get("status") == "error":
-        raise AdderError(_line(fields.get("code")), _line(fields.get("message")))
+        retry = fields.get("retry_after_ms")
+        retry = retry if isinstance(retry, int) and retry > 0 else None
+        raise AdderError(_line(fields.get("code")), _line(fields.get("message")), retry)
     if fields.get("status") != "ok":
         raise _bad_reply("status: expected ok or error, came another")
     return fields

@@ -112,6 +112,20 @@ def test_who_was_forgotten_or_came_clean_is_allowed(daemon, rows):
         assert guard.counters()["flagged"] == remembered
 
 
+def test_a_flagged_group_is_remembered_for_accounts_not_yet_seen():
+    guard = Guard("keep", 10)
+    embeddings, classes = np.zeros((2, 2), np.float32), np.zeros(2, np.uint32)
+    flagged = np.array([1, 0], np.uint8)
+    rows = wire.rows(["a", "b"], classes, embeddings, ["gang", None], None, False, True)
+    guard.learn(rows, wire.Reply(flagged, flagged, flagged, group_verdicts=flagged))
+    new = wire.rows(["new", "gang"], classes, embeddings, ["gang", None], None, False, False)
+    reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
+    assert list(reply.decisions) == [Decision.POISON, Decision.ALLOW]
+    guard.forget("gang", group=True)
+    reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
+    assert list(reply.decisions) == [Decision.ALLOW] * 2
+
+
 def test_memory_of_the_flagged_is_bounded_and_the_least_recent_goes():
     guard = Guard("keep", 100)
     embeddings = np.zeros((50, 2), np.float32)
@@ -172,7 +186,7 @@ class Stub(threading.Thread):
             pass
 
 
-@pytest.mark.parametrize("code", ["overloaded", "draining", "internal"])
+@pytest.mark.parametrize("code", ["overloaded", "draining", "internal", "expired"])
 def test_a_daemon_that_cannot_is_as_good_as_none(tmp_path, rows, code):
     url = f"ipc://{tmp_path}/stub"
     stub = Stub(url, {"v": 1, "status": "error", "code": code, "message": "not now"})
@@ -180,6 +194,18 @@ def test_a_daemon_that_cannot_is_as_good_as_none(tmp_path, rows, code):
         reply = client.score("alice", rows[1], rows[0])
         assert reply.assumed and reply.cause == code and client.counters[code] == 1
     stub.socket.close()
+
+
+def test_the_daemon_says_when_to_come_again_and_is_told_how_long_we_wait(tmp_path, rows):
+    checked = wire.rows("alice", rows[1], rows[0], None, None, False, False)
+    asked = msgpack.unpackb(wire.score_request(checked, None, 1, 2, 1234))
+    assert asked["deadline_ms"] == 1234
+    refusal = {"v": 1, "status": "error", "code": "overloaded", "message": "not now"}
+    for hint, expected in ((70, 70), (None, None), ("soon", None), (-1, None)):
+        said = refusal if hint is None else {**refusal, "retry_after_ms": hint}
+        with pytest.raises(AdderError) as raised:
+            wire.reply(msgpack.packb(said))
+        assert raised.value.retry_after_ms == expected
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_plain_arrays_are_passed_on_and_replies_are_views(daemon, rows):
 
 def test_a_repeated_request_is_counted_once(daemon, rows):
     checked = wire.rows("alice", rows[1][:5], rows[0][:5], None, None, False, False)
-    message = wire.score_request(checked, None, client=7, seq=1)
+    message = wire.score_request(checked, None, client=7, seq=1, deadline_ms=9)
     with pynng.Req0(dial=daemon.url, recv_timeout=10000, send_timeout=10000) as socket:
         replies = []
         for _ in range(2):

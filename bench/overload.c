@@ -1,0 +1,172 @@
+/*
+ * overload.c - `adder-bench overload`: what a daemon still does when it is offered many times what
+ * it can do.
+ *
+ * The peak is that of closed loops, the best of a few numbers of connections. Then requests are due
+ * at a multiple of it, whatever becomes of those before. Load and daemon share this machine, so the
+ * load takes from what the daemon could do; and to refuse a request costs the kernel's copies and
+ * NNG's way through its threads, however little Adder does. Both are in the figures.
+ */
+#include <stdio.h>
+
+#include "bench.h"
+#include "stand.h"
+
+#define NAME "adder-bench overload"
+
+enum {
+    ROUNDS = 3,
+    PEAKS = 3,
+    CONNECTIONS = 1500,
+    CONNECTIONS_SPARE = 64,
+    QUICK_CONNECTIONS = 400,
+};
+static const size_t peak_connections[PEAKS] = {4, 8, 32};
+
+#define PEAK_PART 0.3     /* of a round's time, for each number of connections */
+#define GOODPUT_LEAST 0.2 /* of the peak, in a quick run on any machine: not collapsed */
+
+/* Of all rounds. */
+typedef struct {
+    double peak[ROUNDS]; /* requests/s */
+    double goodput[ROUNDS];
+    double ratio[ROUNDS];
+    storm_result sum;
+} figures;
+
+static double rate_of(const storm_result *r) {
+    return (double)r->scored_in_time / r->seconds;
+}
+
+static bool storm_at(stand *s, size_t connections, double requests_per_s, double seconds,
+                     storm_result *result) {
+    storm_options o = {.url = s->url,
+                       .message = s->message,
+                       .messages = STAND_ACCOUNTS,
+                       .connections = connections,
+                       .requests_per_s = requests_per_s,
+                       .seconds = seconds};
+    return storm_run(&o, result, s->error, STAND_ERROR_BYTES);
+}
+
+/* Requests/s of the best closed loop; 0: one line in s->error. */
+static double find_peak(stand *s, double seconds) {
+    static storm_result r;
+    double peak = 0.0;
+    for (size_t i = 0; i < PEAKS; i++) {
+        if (!storm_at(s, peak_connections[i], 0.0, PEAK_PART * seconds, &r)) {
+            return 0.0;
+        }
+        peak = rate_of(&r) > peak ? rate_of(&r) : peak;
+    }
+    return peak;
+}
+
+static void add(storm_result *sum, const storm_result *r) {
+    sum->seconds += r->seconds;
+    sum->due += r->due;
+    sum->unsent += r->unsent;
+    sum->sent += r->sent;
+    sum->scored += r->scored;
+    sum->shed += r->shed;
+    sum->failed += r->failed;
+    sum->unanswered += r->unanswered;
+    histogram_merge(&sum->scored_took, &r->scored_took);
+    histogram_merge(&sum->shed_took, &r->shed_took);
+}
+
+/* The peak is found anew right before each round, since a machine that does other work changes. */
+static bool run(stand *s, figures *f) {
+    static storm_result r;
+    double seconds = (double)s->options.seconds / ROUNDS;
+    for (size_t i = 0; i < ROUNDS; i++) {
+        f->peak[i] = find_peak(s, seconds);
+        if (f->peak[i] <= 0.0 || !storm_at(s, s->options.connections,
+                                           (double)s->options.times * f->peak[i], seconds, &r)) {
+            return false;
+        }
+        f->goodput[i] = rate_of(&r);
+        f->ratio[i] = f->goodput[i] / f->peak[i];
+        printf("round %zu  peak %.1f requests/s; offered %.1f times that, sent %.1f; scored %.1f "
+               "requests/s, %.3f of the peak\n",
+               i + 1, f->peak[i], (double)r.due / r.seconds / f->peak[i],
+               (double)r.sent / r.seconds / f->peak[i], f->goodput[i], f->ratio[i]);
+        fflush(stdout);
+        add(&f->sum, &r);
+    }
+    return true;
+}
+
+static void print_took(const char *what, size_t count, const histogram *took) {
+    printf("%s %zu; p50 %.2f, p99 %.2f, p99.9 %.2f, longest %.2f ms\n", what, count,
+           1e3 * histogram_percentile(took, 50.0), 1e3 * histogram_percentile(took, 99.0),
+           1e3 * histogram_percentile(took, 99.9), 1e3 * histogram_percentile(took, 100.0));
+}
+
+static void print_figures(figures *f) {
+    const storm_result *r = &f->sum;
+    printf("all      %zu due in %.1f s, %zu not sent because every connection waited, %zu sent\n",
+           r->due, r->seconds, r->unsent, r->sent);
+    print_took("scored  ", r->scored, &r->scored_took);
+    print_took("shed    ", r->shed, &r->shed_took);
+    printf("failed   %zu, unanswered %zu\n", r->failed, r->unanswered);
+    printf("goodput  %.3f of the peak (median of %d rounds)\n", bench_median(f->ratio, ROUNDS),
+           ROUNDS);
+}
+
+/* What must be so on any machine, however busy. */
+static bool holds(figures *f, char *error) {
+    const storm_result *r = &f->sum;
+    if (r->unanswered > 0 || r->failed > 0 || r->scored + r->shed != r->sent) {
+        snprintf(error, STAND_ERROR_BYTES, "%zu of %zu requests were not answered, %zu failed",
+                 r->unanswered, r->sent, r->failed);
+        return false;
+    }
+    double ratio = bench_median(f->ratio, ROUNDS);
+    if (r->shed == 0 || ratio < GOODPUT_LEAST) {
+        snprintf(error, STAND_ERROR_BYTES,
+                 "expected some requests shed and %.1f of the peak scored; came %zu and %.2f",
+                 GOODPUT_LEAST, r->shed, ratio);
+        return false;
+    }
+    return true;
+}
+
+int bench_overload(int argc, char **argv) {
+    static stand s;
+    static figures f;
+    stand_options o = {.name = NAME,
+                       .dim = 256,
+                       .classes = 1,
+                       .window_rows = 256,
+                       .rows = 1,
+                       .seconds = 30,
+                       .times = 10,
+                       .connections = CONNECTIONS};
+    int status = stand_parse(&o,
+                             "Finds what a daemon can do, then offers it many times that, and says "
+                             "what became of the requests. By default windows of 256 rows of one "
+                             "class, dim 256, a query a request.",
+                             argc, argv);
+    if (status != 0) {
+        return status;
+    }
+    if (o.quick) { /* not smaller: then a request would cost hardly more than its refusal */
+        o.seconds = 3;
+        o.connections = QUICK_CONNECTIONS;
+    }
+    bool done = stand_open(&s, &o, o.connections + CONNECTIONS_SPARE);
+    if (done) {
+        stand_print(&s);
+        done = run(&s, &f);
+    }
+    if (done) {
+        print_figures(&f);
+        done = !o.quick || holds(&f, s.error);
+    }
+    if (!done) {
+        fprintf(stderr, NAME ": %s\n", s.error[0] != '\0' ? s.error : "nothing was scored");
+    }
+    stand_close(&s);
+    return done ? 0 : BENCH_EXIT_FAILURE;
+}
