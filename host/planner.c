@@ -24,6 +24,12 @@ static void answer_from(request *r, const answer *answer) {
     r->degraded = answer->degraded;
 }
 
+bool planner_repeats(const planner *p, const request *r) {
+    answer_key key = {r->wire.client, r->wire.seq};
+    return r->wire.identified && r->wire.op != WIRE_EXPLAIN &&
+           answers_find(p->options.answers, key) != NULL;
+}
+
 /* A repeated request gets its first answer. PLANNED_ROWS: it is not a repeated one. */
 static planned plan_repeated(planner *p, request *r) {
     answer_key key = {r->wire.client, r->wire.seq};
