@@ -331,6 +331,23 @@ Test(daemon_log, tells_of_each_window_that_is_judged_unlike_the_one_before, .tim
     stage_close(&s);
 }
 
+/* 0 would say that its window is like an honest one's. */
+Test(daemon_log, tells_no_excess_where_there_are_no_tables_to_have_it_from, .timeout = 120) {
+    stage s = {.thief = fixture_source(DIM, "atk_cifar100")};
+    daemon_open(&s.d, DIM);
+    daemon_start(&s.d, DAEMON_FLAGS("--threshold", "0"));
+    sender mallory = {"mallory", NULL, &s.thief, 7};
+    adder_reply *reply = send(&s, &mallory, 0);
+    cr_assert_null(reply->excess);
+    json_t *lines = await_lines(&s, "verdict", 1);
+    const json_t *line = json_array_get(lines, 0);
+    expect_change(lines, 0, (change){"undecided", "flagged", "windows"});
+    cr_assert(json_is_null(json_object_get(line, "excess")), "%s", json_dumps(line, 0));
+    json_decref(lines);
+    adder_reply_free(reply);
+    stage_close(&s);
+}
+
 /* ---- names ---- */
 
 Test(daemon_log, never_holds_a_name_that_is_to_be_hashed_and_its_key_finds_it, .timeout = 120) {
