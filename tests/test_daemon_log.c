@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,6 +347,26 @@ Test(daemon_log, tells_no_excess_where_there_are_no_tables_to_have_it_from, .tim
     json_decref(lines);
     adder_reply_free(reply);
     stage_close(&s);
+}
+
+/* ---- where it goes ---- */
+
+/* The next file that is opened gets the number of one that is closed. */
+Test(daemon_log, goes_into_no_other_file_where_there_is_no_stderr, .timeout = 120) {
+    static const char *const shell[] = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&-"};
+    enum { SHELL = sizeof shell / sizeof *shell };
+    const char *argv[SHELL + CHILD_ARGUMENTS_MAX] = {shell[0], shell[1], shell[2]};
+    char state[PATH_BYTES], lock[PATH_BYTES];
+    daemon_fixture d;
+    struct stat facts;
+    daemon_open(&d, DIM);
+    daemon_path(&d, "state.lock", lock);
+    daemon_arguments(&d, DAEMON_FLAGS("--snapshot", daemon_path(&d, "state", state)), argv + SHELL);
+    daemon_start_as(&d, argv);
+    daemon_stop(&d);
+    cr_assert_eq(stat(lock, &facts), 0);
+    cr_assert_eq(facts.st_size, 0, "%jd bytes of the log are in it", (intmax_t)facts.st_size);
+    daemon_close(&d);
 }
 
 /* ---- names ---- */
