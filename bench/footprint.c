@@ -19,6 +19,8 @@
 #include "accounts.h"
 #include "batch.h"
 #include "house.h"
+#include "judge.h"
+#include "records.h"
 #include "reference.h"
 #include "service.h"
 #include "synthetic.h"
@@ -293,7 +295,8 @@ static bool fill_lines(footprint *out, const filling *f) {
         {"window", facts.bytes_per_slot, 1},
         {"memory, a class", facts.bytes_per_block, s->classes},
         {"name and its place", accounts_bytes_each(), 1},
-        {"evidence, verdict, history", verdicts_bytes_each(), 1},
+        {"evidence, verdict, history", verdicts_bytes_each() + judge_bytes_per_slot(), 1},
+        {"record, once evicted", records_bytes_each(), JUDGE_RECORDS_PER_SLOT},
         {"batches", per_batch, SERVICE_FLIGHTS},
     };
     memcpy(out->line, lines, sizeof lines);

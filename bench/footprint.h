@@ -19,7 +19,7 @@ typedef struct {
     size_t bytes, count; /* an account has `count` of them */
 } footprint_line;
 
-enum { FOOTPRINT_LINES = 5 };
+enum { FOOTPRINT_LINES = 6 };
 
 typedef struct {
     footprint_line line[FOOTPRINT_LINES];

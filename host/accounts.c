@@ -93,7 +93,9 @@ static void vacate(accounts *a, uint32_t slot) {
         link = &a->place[*link].next;
     }
     *link = a->place[slot].next;
+    a->place[slot].length = 0;
     order_move(&a->order, slot, VACANT);
+    a->place[slot].length = 0;
 }
 
 /* The place whose account goes next; every place is taken. After who was touched in the present

@@ -57,7 +57,8 @@ void accounts_flag(accounts *accounts, uint32_t slot, const accounts_key *key, b
 /* In the order in which they would go, were all of them fresh names' victims: the oldest first, the
  * flagged last; from ACCOUNTS_NONE on, to ACCOUNTS_NONE. */
 uint32_t accounts_next(const accounts *accounts, uint32_t slot);
-/* Whose the slot is; its bytes are the table's, until the account goes. */
+/* Whose the slot is, of length 0 where it is nobody's; its bytes are the table's, until the account
+ * goes. */
 accounts_name accounts_name_of(const accounts *accounts, uint32_t slot);
 accounts_key accounts_key_of(const accounts *accounts, accounts_name name);
 accounts_key accounts_key_at(const accounts *accounts, uint32_t slot);

@@ -2,6 +2,7 @@
  * adderd.c - the daemon: opens the house, takes the signals to reload and to leave, and closes it
  * in order.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <semaphore.h>
@@ -9,6 +10,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
@@ -18,8 +21,11 @@
 #include "log.h"
 #include "metrics.h"
 #include "models.h"
+#include "name_hash.h"
+#include "notify.h"
 #include "server.h"
 #include "transport.h"
+#include "watchdog.h"
 
 enum { ERROR_BYTES = PATH_MAX + 512 }; /* a path and what is wrong with it */
 
@@ -37,6 +43,7 @@ typedef struct {
     front *front;
     models *models;
     server *server;
+    watchdog *watchdog; /* NULL: no service manager asks */
 } daemon_state;
 
 /* ---- on the admin port's thread ---- */
@@ -59,7 +66,82 @@ static void look(void *host, metrics_now *now) {
     }
 }
 
+static bool hello(void *host, wire_hello *out) {
+    daemon_state *d = host;
+    bool known = atomic_load(&d->stage) != LOADING;
+    if (known) {
+        front_hello(d->front, out);
+    }
+    return known;
+}
+
+static bool visit(void *host, const char *model, service_visitor visitor, void *context) {
+    daemon_state *d = host;
+    return front_visit(d->front, model, visitor, context);
+}
+
+/* ---- on the watchdog's thread ---- */
+
+static_assert((int)WATCHDOG_PARTS_MAX >= (int)WIRE_MODELS_MAX, "each model is a part");
+
+static size_t look_at_pulses(void *host, watchdog_pulse pulse[WATCHDOG_PARTS_MAX]) {
+    const daemon_state *d = host;
+    metrics_now now = {0};
+    front_look(d->front, &now);
+    for (size_t i = 0; i < now.models; i++) {
+        pulse[i] = (watchdog_pulse){now.model[i].queue_takes, now.model[i].queue_busy};
+    }
+    return now.models;
+}
+
 /* ---- opening and closing ---- */
+
+static bool open_log(const config *c, char *error) {
+    bool opened = log_open(&(log_options){.format = c->log_format,
+                                          .level = c->log_level,
+                                          .file = STDERR_FILENO,
+                                          .audit_per_s = c->audit_per_s});
+    if (!opened) {
+        snprintf(error, ERROR_BYTES, "no thread to be had for the log");
+    }
+    return opened;
+}
+
+static bool read_name_key(const config *c, unsigned char key[NAME_HASH_KEY_BYTES], char *error) {
+    bool open_to_others = false;
+    if (c->log_key_file == NULL) {
+        randombytes_buf(key, NAME_HASH_KEY_BYTES);
+        return true;
+    }
+    if (!name_hash_read_key(c->log_key_file, key, &open_to_others, error, ERROR_BYTES)) {
+        config_blame(c, 0, "log-key-file", error, ERROR_BYTES);
+        return false;
+    }
+    if (open_to_others) {
+        log_event(LOG_WARNING, "file_mode", "%s: others than its owner may open the key; chmod 600",
+                  c->log_key_file);
+    }
+    return true;
+}
+
+/* Before anything that could tell a name. */
+static bool open_names(const config *c, char *error) {
+    unsigned char key[NAME_HASH_KEY_BYTES];
+    if (c->log_names == 0) {
+        return true;
+    }
+    if (!read_name_key(c, key, error)) {
+        return false;
+    }
+    if (c->log_key_file == NULL) {
+        log_event(LOG_WARNING, "log_key",
+                  "names in the log are hashed with a random key: they are others after a restart, "
+                  "and adder hash-name cannot find them; give --log-key-file");
+    }
+    log_hash_names(key);
+    sodium_memzero(key, sizeof key);
+    return true;
+}
 
 static bool read_secret(const config *c, unsigned char secret[POISON_SECRET_BYTES], char *error) {
     if (c->secret_file == NULL || config_read_secret(c->secret_file, secret, error, ERROR_BYTES)) {
@@ -97,7 +179,9 @@ static bool open_admin(daemon_state *d, char *error) {
                                               .metrics = d->metrics,
                                               .host = d,
                                               .unready = why_unready,
-                                              .look = look},
+                                              .look = look,
+                                              .hello = hello,
+                                              .visit = visit},
                              error, ERROR_BYTES);
     sodium_memzero(token, sizeof token);
     return opened;
@@ -153,7 +237,8 @@ static bool open_server(daemon_state *d, char *error) {
 
 static bool open_all(daemon_state *d, char *error) {
     transport_options transport;
-    if (!check_transport(d, &transport, error)) {
+    if (!open_log(d->config, error) || !open_names(d->config, error) ||
+        !check_transport(d, &transport, error)) {
         return false;
     }
     transport_prepare(&transport);
@@ -167,6 +252,28 @@ static void close_all(daemon_state *d) {
     front_close(d->front);
     metrics_close(d->metrics);
     config_close(d->config);
+    log_close();
+}
+
+/* ---- the service manager ---- */
+
+static void tell_manager(int told) {
+    if (told < 0) {
+        log_event(LOG_WARNING, "manager", "the service manager could not be told: %s",
+                  strerror(-told));
+    }
+}
+
+static void open_watchdog(daemon_state *d) {
+    uint64_t interval_us = notify_watchdog_us();
+    if (interval_us == 0) {
+        return;
+    }
+    d->watchdog = watchdog_open(&(watchdog_options){
+        .interval_us = interval_us, .host = d, .look = look_at_pulses, .tell = notify_alive});
+    if (d->watchdog == NULL) {
+        log_event(LOG_WARNING, "manager", "no thread to be had for the watchdog");
+    }
 }
 
 /* ---- signals ---- */
@@ -199,18 +306,19 @@ static void catch_signals(void) {
 static void reload(daemon_state *d) {
     char error[ERROR_BYTES];
     config *new;
+    tell_manager(notify_reloading());
     bool taken = config_load(&new, &d->flags, error, sizeof error) &&
                  models_reload(d->models, new, error, sizeof error);
     if (!taken) {
         config_close(new);
         atomic_fetch_add(&d->reloads_failed, 1);
-        log_line(LOG_ERROR, "reload refused, nothing has changed: %s", error);
+        log_event(LOG_ERROR, "reload_refused", "reload refused, nothing has changed: %s", error);
         return;
     }
     config_close(d->config);
     d->config = new;
     atomic_fetch_add(&d->reloads, 1);
-    log_line(LOG_INFO, "reloaded");
+    log_event(LOG_INFO, "reloaded", "reloaded");
     models_announce(d->models);
 }
 
@@ -218,6 +326,7 @@ static void serve(daemon_state *d) {
     while (!atomic_load(&to_leave)) {
         if (atomic_exchange(&to_reload, false)) {
             reload(d);
+            tell_manager(notify_ready());
         }
         while (sem_wait(&came) != 0) {
         }
@@ -246,11 +355,13 @@ static bool check(daemon_state *d, char *error) {
     transport_options transport;
     unsigned char secret[POISON_SECRET_BYTES];
     char token[ADMIN_TOKEN_MAX + 1];
+    unsigned char key[NAME_HASH_KEY_BYTES];
     bool good = check_transport(d, &transport, error) && check_tls(c, error) &&
                 read_secret(c, secret, error) && read_token(c, token, error) &&
-                models_check(c, error, ERROR_BYTES);
+                read_name_key(c, key, error) && models_check(c, error, ERROR_BYTES);
     sodium_memzero(secret, sizeof secret);
     sodium_memzero(token, sizeof token);
+    sodium_memzero(key, sizeof key);
     return good;
 }
 
@@ -283,9 +394,13 @@ static bool run(daemon_state *d, char *error) {
     }
     models_announce(d->models);
     atomic_store(&d->stage, SERVING);
+    tell_manager(notify_ready());
+    open_watchdog(d);
     serve(d);
-    log_line(LOG_INFO, "ending: answering what was accepted");
+    log_event(LOG_INFO, "draining", "ending: answering what was accepted");
     atomic_store(&d->stage, DRAINING);
+    watchdog_close(d->watchdog); /* the end has a limit of its own there */
+    tell_manager(notify_stopping());
     front_end(d->front);
     server_drain(d->server);
     models_finish(d->models);
@@ -299,7 +414,7 @@ int main(int argc, char **argv) {
     config_parse(&d.flags, argc, argv);
     bool good = run(&d, error);
     if (!good) {
-        log_line(LOG_ERROR, "%s", error);
+        log_event(LOG_ERROR, "failed", "%s", error);
     }
     close_all(&d);
     return good ? EXIT_SUCCESS : EXIT_FAILURE;

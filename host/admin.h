@@ -1,14 +1,18 @@
 /*
- * admin.h - the admin port: health and metrics over HTTP.
+ * admin.h - the admin port: health, metrics and a page for the operator over HTTP.
  *
  *     /livez     200 as long as the process can answer at all
  *     /readyz    200 when requests are served, else 503 and why
  *     /metrics   Prometheus text format
+ *     /api/...   JSON, see api.h
+ *     /          a page that shows them; /page.css and /page.js belong to it
  *
  * GET and HEAD, one request a connection. With a token all but the two probes, which tell nothing
- * that is not seen from outside and which orchestrators ask for without secrets, want
- * "Authorization: Bearer TOKEN". Connections are few, their memory is bounded, and the oldest
- * goes when a newcomer would take the last place, so that nobody shuts others out by being slow.
+ * that is not seen from outside and which orchestrators ask for without secrets, and the page's
+ * files, which hold nothing of the daemon's, want "Authorization: Bearer TOKEN". Without one, at a
+ * loopback address, all but the probes want to be called by a name of that address. Connections are
+ * few, their memory is bounded, and the oldest goes when a newcomer would take the last place, so
+ * that nobody shuts others out by being slow.
  *
  * Threads: one of its own, on which the host is asked; it shares none with requests.
  */
@@ -19,6 +23,7 @@
 #include <stddef.h>
 
 #include "metrics.h"
+#include "service.h"
 
 enum {
     ADMIN_CONNECTIONS_MAX = 32,
@@ -34,7 +39,9 @@ typedef struct {
     void *host;
     /* Why requests are not served now, one or a few words; NULL: they are. */
     const char *(*unready)(void *host);
-    void (*look)(void *host, metrics_now *now); /* into a zeroed one */
+    void (*look)(void *host, metrics_now *now);   /* into a zeroed one */
+    bool (*hello)(void *host, wire_hello *hello); /* as in api.h, as the next */
+    bool (*visit)(void *host, const char *model, service_visitor visitor, void *context);
 } admin_options;
 
 typedef struct admin admin;

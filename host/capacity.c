@@ -98,9 +98,9 @@ bool capacity_fit(service_options *o, char *error, size_t error_bytes) {
         return false;
     }
     o->accounts_max = fitting < o->accounts_max ? fitting : o->accounts_max;
-    log_line(LOG_INFO,
-             "%s: %zu MiB have room for %zu accounts of %zu bytes, all of which are taken now, "
-             "beside %zu MiB for everything else",
-             o->reference->model, o->bytes_max / MIB, o->accounts_max, each, fixed / MIB);
+    log_event(LOG_INFO, "capacity",
+              "%s: %zu MiB have room for %zu accounts of %zu bytes, all of which are taken now, "
+              "beside %zu MiB for everything else",
+              o->reference->model, o->bytes_max / MIB, o->accounts_max, each, fixed / MIB);
     return true;
 }

@@ -245,6 +245,8 @@ static const config house_defaults = {
     .queue_rows_max = QUEUE_ROWS_DEFAULT,
     .contexts = CONTEXTS_DEFAULT,
     .connections_max = CONNECTIONS_DEFAULT,
+    .log_level = LOG_INFO,
+    .audit_per_s = LOG_AUDIT_RATE_DEFAULT,
 };
 
 static bool put_values(config *c, char *error, size_t error_bytes) {
@@ -274,6 +276,11 @@ static bool check_together(const config *c, char *error, size_t error_bytes) {
     if (c->admin_token_file != NULL && c->admin == NULL) {
         snprintf(error, error_bytes, "expected admin, whose token it is");
         config_blame(c, 0, "admin-token-file", error, error_bytes);
+        return false;
+    }
+    if (c->log_key_file != NULL && c->log_names == 0) {
+        snprintf(error, error_bytes, "expected log-account-names hashed");
+        config_blame(c, 0, "log-key-file", error, error_bytes);
         return false;
     }
     for (size_t m = 0; m < c->models; m++) {

@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #include "lists.h"
+#include "log.h"
 #include "poison.h"
 #include "reference.h"
 #include "settings.h"
@@ -72,6 +73,11 @@ typedef struct {
     const char *secret_file;
     const char *admin; /* [HOST:]PORT */
     const char *admin_token_file;
+    log_format log_format;
+    log_level log_level;
+    size_t audit_per_s;
+    int log_names;            /* 1: hashed */
+    const char *log_key_file; /* NULL: a random key */
     size_t rows_max;
     size_t queue_rows_max;
     size_t contexts;

@@ -186,7 +186,7 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-static void fill_hello(front *f, wire_hello *hello) {
+void front_hello(front *f, wire_hello *hello) {
     struct timespec now;
     engine_facts facts = {.name = ""};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -230,7 +230,7 @@ int front_encode(void *host, server_call *call, nng_msg *reply) {
         leave_service(f, f->holds[index]);
     } else {
         if (r->code == WIRE_OK && r->wire.op == WIRE_HELLO) {
-            fill_hello(f, &hello);
+            front_hello(f, &hello);
         }
         error = reply_encode(NULL, r, &hello, reply);
     }
@@ -250,6 +250,24 @@ void front_look(front *f, metrics_now *now) {
         now->engine = now->model[i].degraded ? "cpu" : service_facts(roll->service[i]).name;
     }
     leave_roll(f, roll);
+}
+
+/* The service is held, not the roll: a visit waits for a batch, and for other visits. */
+bool front_visit(front *f, const char *model, service_visitor visit, void *context) {
+    roll *roll = hold_roll(f);
+    size_t i = 0, at;
+    while (i < roll->count && strcmp(roll->limits[i].model, model) != 0) {
+        i++;
+    }
+    if (i == roll->count) {
+        leave_roll(f, roll);
+        return false;
+    }
+    service *service = roll->service[i];
+    hold_service(f, roll, i, &at);
+    service_visit(service, visit, context);
+    leave_service(f, at);
+    return true;
 }
 
 void front_end(front *f) {

@@ -42,6 +42,10 @@ bool front_serve(front *front, service *const *services, size_t count);
 
 /* What is known of the models that are served; the rest of `now` is left as it is. */
 void front_look(front *front, metrics_now *now);
+/* What hello answers. */
+void front_hello(front *front, wire_hello *hello);
+/* service_visit of the model that is called so. False: there is none. */
+bool front_visit(front *front, const char *model, service_visitor visit, void *context);
 /* From now on new requests are refused with "draining". */
 void front_end(front *front);
 

@@ -3,8 +3,10 @@
  */
 #include "judge.h"
 
+#include <math.h>
 #include <stdlib.h>
 
+#include "audit.h"
 #include "pages.h"
 
 /* A record of so much of the evidence that flags is worth more than one of less. */
@@ -14,13 +16,25 @@ static const double level_suspect = 0.25;
 typedef struct {
     answer_side side;
     wire_reason reason;
+    uint64_t query; /* of the account's, the one that it ended with; with evidence */
 } ruling;
+
+/* Of an account, while no evidence decides: what it scored last. */
+typedef struct {
+    uint64_t queries;
+    float score;
+    float excess;
+    uint8_t verdict;
+    uint8_t reason;
+} trace;
 
 struct judge {
     judge_options options;
     verdicts *verdicts; /* NULL: there never were rules for evidence */
+    audit *audit;
     records *records;
     accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
+    trace *trace;      /* [slots_max], whose pages are not touched where evidence decides */
     ruling *ruling;    /* [observations_max] of the batch observed last */
 };
 
@@ -43,23 +57,28 @@ judge *judge_open(const judge_options *options) {
     j->options = *options;
     j->ruling = calloc(options->observations_max, sizeof *j->ruling);
     j->key = calloc(options->slots_max, sizeof *j->key);
+    j->trace = calloc(options->slots_max, sizeof *j->trace);
     j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
     if (by_evidence(j)) {
         j->verdicts = open_verdicts(j, &options->terms);
     }
-    if (j->ruling == NULL || j->key == NULL || j->records == NULL ||
-        (by_evidence(j) && j->verdicts == NULL)) {
+    j->audit = audit_open(options->model, options->slots_max);
+    if (j->ruling == NULL || j->key == NULL || j->trace == NULL || j->records == NULL ||
+        j->audit == NULL || (by_evidence(j) && j->verdicts == NULL)) {
         judge_close(j);
         return NULL;
     }
+    audit_revise(j->audit, &options->terms.policy, by_evidence(j));
     return j;
 }
 
 void judge_close(judge *j) {
     if (j != NULL) {
+        audit_close(j->audit);
         verdicts_close(j->verdicts);
         records_close(j->records);
         free(j->key);
+        free(j->trace);
         free(j->ruling);
         free(j);
     }
@@ -77,16 +96,49 @@ void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
         verdicts_revise(j->verdicts, terms->rules, terms->release_after);
     }
     j->options.terms = *terms;
+    audit_revise(j->audit, &terms->policy, by_evidence(j));
+}
+
+static void forget_trace(judge *j, uint32_t slot) {
+    if (j->trace[slot].queries > 0) {
+        j->trace[slot] = (trace){0};
+    }
 }
 
 void judge_forget(judge *j, uint32_t slot) {
     if (j->verdicts != NULL) {
         verdicts_forget(j->verdicts, slot);
     }
+    forget_trace(j, slot);
+    audit_begin(j->audit, slot);
+}
+
+void judge_tell_forgotten(const judge *j, uint32_t slot, const accounts_key *key,
+                          accounts_name name) {
+    const verdict_belief *belief = records_find(j->records, key);
+    verdict_record resumed;
+    const verdict_record *record = NULL;
+    if (slot != ACCOUNTS_NONE) {
+        record = judge_record(j, slot);
+    } else if (belief != NULL) {
+        resumed = verdict_resumed(belief);
+        record = by_evidence(j) ? &resumed : NULL;
+    } else {
+        return; /* nobody knows it */
+    }
+    audit_forgotten(j->audit,
+                    slot != ACCOUNTS_NONE ? audit_told(j->audit, slot)
+                                          : (wire_verdict)belief->verdict,
+                    name, record == NULL ? 0.0 : judge_level(j, record, WIRE_NO_REASON),
+                    record == NULL ? 0 : record->queries);
 }
 
 bool judge_forget_absent(judge *j, const accounts_key *key) {
     return records_drop(j->records, key);
+}
+
+void judge_clear_absent(judge *j) {
+    records_clear(j->records);
 }
 
 /* ---- who comes and who goes ---- */
@@ -117,6 +169,7 @@ static void come(judge *j, uint32_t slot) {
     if (belief != NULL) {
         verdict_record record = verdict_resumed(belief);
         verdicts_restore(j->verdicts, slot, &record);
+        audit_restore(j->audit, slot, record.verdict);
         records_drop(j->records, &j->key[slot]);
         tell_flagged(j, slot, record.verdict);
     }
@@ -130,7 +183,9 @@ static void hand_over(judge *j, const batch *batch) {
         if (j->verdicts != NULL) {
             leave(j, arrival->slot);
         }
+        forget_trace(j, arrival->slot);
         j->key[arrival->slot] = arrival->key;
+        audit_begin(j->audit, arrival->slot);
         if (j->verdicts != NULL) {
             come(j, arrival->slot);
         }
@@ -141,6 +196,7 @@ void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
     j->key[slot] = accounts_key_at(j->options.accounts, slot);
     if (j->verdicts != NULL) {
         verdicts_restore(j->verdicts, slot, record);
+        audit_restore(j->audit, slot, record->verdict);
         tell_flagged(j, slot, record->verdict);
     }
 }
@@ -167,22 +223,29 @@ static ruling rule_by_evidence(judge *j, const batch_observation *o) {
                          (verdict_scores){result->score, result->memory_score});
     return (ruling){.side = {.evidence = (float)verdicts_level(j->verdicts, record),
                              .verdict = (uint8_t)record->verdict},
-                    .reason = record->reason};
+                    .reason = record->reason,
+                    .query = record->queries};
 }
 
-static ruling rule_by_threshold(const judge *j, const engine_result *result) {
+static ruling rule_by_threshold(judge *j, const batch_observation *o) {
+    const engine_result *result = o->result;
     const policy *policy = &j->options.terms.policy;
     wire_verdict verdict =
         policy->mode == WIRE_OFF ? WIRE_CLEAN : policy_judge(policy, result->score, result->fill);
-    return (ruling){.side = {.verdict = (uint8_t)verdict},
-                    .reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON};
+    wire_reason reason = verdict == WIRE_FLAGGED ? WIRE_BY_WINDOW : WIRE_NO_REASON;
+    j->trace[o->slot] = (trace){.queries = j->trace[o->slot].queries + o->rows,
+                                .score = (float)result->score,
+                                .excess = (float)result->excess,
+                                .verdict = (uint8_t)verdict,
+                                .reason = (uint8_t)reason};
+    return (ruling){.side = {.verdict = (uint8_t)verdict}, .reason = reason};
 }
 
 void judge_observe(judge *j, const batch *batch) {
     hand_over(j, batch);
     for (size_t k = 0; k < batch_observations(batch); k++) {
         batch_observation o = batch_observed(batch, k);
-        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, o.result);
+        j->ruling[k] = by_evidence(j) ? rule_by_evidence(j, &o) : rule_by_threshold(j, &o);
         j->ruling[k].side.score = (float)o.result->score;
         j->ruling[k].side.excess = (float)o.result->excess;
         tell_flagged(j, o.slot, (wire_verdict)j->ruling[k].side.verdict);
@@ -212,19 +275,42 @@ bool judge_row_repeats(const batch *batch, const request *request, size_t row) {
            group_observation(batch, request, row) == group_observation(batch, request, row - 1);
 }
 
+/* Of an account or a group by itself. */
+static void tell(const judge *j, const batch *batch, uint32_t observation, accounts_name name,
+                 policy_listing listing) {
+    static const policy_belief nobody = {.verdict = WIRE_CLEAN};
+    const ruling *r = &j->ruling[observation];
+    policy_belief own = policy_join((policy_belief){(wire_verdict)r->side.verdict, r->reason},
+                                    listing, nobody, POLICY_UNLISTED);
+    audit_see(j->audit, &(audit_belief){.slot = batch_observed(batch, observation).slot,
+                                        .name = name,
+                                        .verdict = own.verdict,
+                                        .reason = own.reason,
+                                        .query = r->query,
+                                        .evidence = (double)r->side.evidence,
+                                        .score = (double)r->side.score,
+                                        .excess = (double)r->side.excess});
+}
+
 answer_row judge_row(const judge *j, const batch *batch, const request *request, size_t row) {
     static const ruling none = {.side = {.verdict = WIRE_CLEAN}};
     static const wire_text no_name = {"", 0};
-    const wire_request *wire = &request->wire;
     uint32_t own = batch_observation_of(batch, request->first + row);
     uint32_t grouped = group_observation(batch, request, row);
+    const wire_text *name = &request->wire.accounts[row];
+    const wire_text *group_name = grouped == BATCH_NONE ? &no_name : &request->wire.groups[row];
     const ruling *account = &j->ruling[own];
     const ruling *group = grouped == BATCH_NONE ? &none : &j->ruling[grouped];
-    policy_belief belief =
-        policy_join((policy_belief){(wire_verdict)account->side.verdict, account->reason},
-                    listing_of(j, false, &wire->accounts[row]),
-                    (policy_belief){(wire_verdict)group->side.verdict, group->reason},
-                    listing_of(j, true, grouped == BATCH_NONE ? &no_name : &wire->groups[row]));
+    policy_listing listing = listing_of(j, false, name);
+    policy_listing group_listing = listing_of(j, true, group_name);
+    tell(j, batch, own, (accounts_name){name->bytes, name->length, false}, listing);
+    if (grouped != BATCH_NONE) {
+        tell(j, batch, grouped, (accounts_name){group_name->bytes, group_name->length, true},
+             group_listing);
+    }
+    policy_belief belief = policy_join(
+        (policy_belief){(wire_verdict)account->side.verdict, account->reason}, listing,
+        (policy_belief){(wire_verdict)group->side.verdict, group->reason}, group_listing);
     const engine_result *result = batch_observed(batch, own).result;
     return (answer_row){.account = account->side,
                         .group = group->side,
@@ -254,6 +340,7 @@ const records *judge_records(const judge *j) {
 
 void judge_populate(judge *j) {
     pages_populate(j->key, j->options.slots_max * sizeof *j->key);
+    pages_populate(j->trace, j->options.slots_max * sizeof *j->trace);
     records_populate(j->records);
     if (j->verdicts != NULL) {
         verdicts_populate(j->verdicts);
@@ -261,7 +348,7 @@ void judge_populate(judge *j) {
 }
 
 size_t judge_bytes_per_slot(void) {
-    return sizeof(accounts_key);
+    return sizeof(accounts_key) + sizeof(trace) + audit_bytes_each();
 }
 
 double judge_level(const judge *j, const verdict_record *record, wire_reason channel) {
@@ -271,4 +358,45 @@ double judge_level(const judge *j, const verdict_record *record, wire_reason cha
     return channel == WIRE_BY_ROWS     ? rows
            : channel == WIRE_BY_WINDOW ? windows
                                        : (rows > windows ? rows : windows);
+}
+
+double judge_limit(const judge *j) {
+    const policy *policy = &j->options.terms.policy;
+    bool measured = policy->has_threshold && policy->threshold > 0.0 && !policy->decisions_only;
+    return by_evidence(j) ? 1.0 : measured ? policy->threshold : 0.0;
+}
+
+bool judge_has_evidence(const judge *j) {
+    return by_evidence(j);
+}
+
+static judge_standing stand_by_evidence(const judge *j, const verdict_record *record) {
+    verdict_entry entry[VERDICT_HISTORY];
+    size_t entries = verdicts_history(record, entry);
+    return (judge_standing){
+        .verdict = record->verdict,
+        .reason = record->reason,
+        .queries = record->queries,
+        .flagged_at = record->flagged_at,
+        .level = verdicts_level(j->verdicts, record),
+        .score = entries > 0 ? (double)entry[entries - 1].score : (double)NAN,
+        .excess = entries > 0 ? (double)entry[entries - 1].excess : (double)NAN,
+    };
+}
+
+judge_standing judge_stand(const judge *j, uint32_t slot) {
+    if (by_evidence(j)) {
+        return stand_by_evidence(j, verdicts_find(j->verdicts, slot));
+    }
+    const trace *t = &j->trace[slot];
+    bool seen = t->queries > 0;
+    double limit = judge_limit(j);
+    return (judge_standing){
+        .verdict = seen ? (wire_verdict)t->verdict : WIRE_UNDECIDED,
+        .reason = (wire_reason)t->reason,
+        .queries = t->queries,
+        .level = seen && limit > 0.0 ? (double)t->score / limit : (double)NAN,
+        .score = seen ? (double)t->score : (double)NAN,
+        .excess = seen && j->options.terms.has_tables ? (double)t->excess : (double)NAN,
+    };
 }

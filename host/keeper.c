@@ -130,10 +130,11 @@ static int put_in_place(keeper *k, aside *file, bool degraded) {
     }
     if (degraded && keep) {
         k->whole_kept = true;
-        log_line(LOG_WARNING,
-                 "%s: windows and memories in it are what came since the device was lost; the last "
-                 "snapshot from before stays at %s",
-                 k->path, k->older);
+        log_event(
+            LOG_WARNING, "snapshot_degraded",
+            "%s: windows and memories in it are what came since the device was lost; the last "
+            "snapshot from before stays at %s",
+            k->path, k->older);
     }
     k->good = true;
     return 0;
@@ -144,16 +145,17 @@ static void tell(keeper *k, const look *l, double took_ms, int error) {
         return;
     }
     if (error != 0 && !k->failed) {
-        log_line(LOG_WARNING,
-                 "%s: no snapshot could be written: %s; what is learnt is lost should the daemon "
-                 "end",
-                 k->path, strerror(error));
+        log_event(LOG_WARNING, "snapshot_failed",
+                  "%s: no snapshot could be written: %s; what is learnt is lost should the daemon "
+                  "end",
+                  k->path, strerror(error));
     } else if (error == 0 && !l->may_fork) {
-        log_line(LOG_INFO, "snapshot of %zu accounts written to %s", l->accounts, k->path);
-    } else if (error == 0 && (!k->told || k->failed)) {
-        log_line(LOG_INFO,
-                 "snapshot of %zu accounts written to %s in %.0f ms; requests waited %.1f ms",
-                 l->accounts, k->path, took_ms, l->held_ms);
+        log_event(LOG_INFO, "snapshot", "snapshot of %zu accounts written to %s", l->accounts,
+                  k->path);
+    } else if (error == 0) {
+        log_event(k->told && !k->failed ? LOG_DEBUG : LOG_INFO, "snapshot",
+                  "snapshot of %zu accounts written to %s in %.0f ms; requests waited %.1f ms",
+                  l->accounts, k->path, took_ms, l->held_ms);
         k->told = true;
     }
     k->failed = error != 0;
@@ -259,16 +261,16 @@ static bool restore_from(keeper *k, const char *path, bool *absent) {
         service_visit(k->options.service, restore_visit, &r);
         snapshot_facts facts = snapshot_describe(from);
         if (r.restored) {
-            log_line(LOG_INFO,
-                     "restored from %s, written %" PRId64 " s ago: %zu of %" PRIu64
-                     " accounts, %" PRIu64 " answers",
-                     path, (int64_t)time(NULL) - (int64_t)facts.saved_at_s, r.accounts,
-                     facts.accounts, facts.answers);
+            log_event(LOG_INFO, "restored",
+                      "restored from %s, written %" PRId64 " s ago: %zu of %" PRIu64
+                      " accounts, %" PRIu64 " answers",
+                      path, (int64_t)time(NULL) - (int64_t)facts.saved_at_s, r.accounts,
+                      facts.accounts, facts.answers);
         }
         snapshot_close(from);
     }
     if (!r.restored) {
-        log_line(LOG_WARNING, "not restored from %s", error);
+        log_event(LOG_WARNING, "not_restored", "not restored from %s", error);
     }
     return r.restored;
 }
@@ -277,9 +279,9 @@ static void restore(keeper *k) {
     bool absent, older_absent;
     k->good = restore_from(k, k->path, &absent);
     if (!k->good && !restore_from(k, k->older, &older_absent)) {
-        log_line(LOG_WARNING, "%s: %s; starting with nothing learnt", k->path,
-                 absent && older_absent ? "no snapshot there, nor at its name with .1"
-                                        : "no snapshot that could be restored");
+        log_event(LOG_WARNING, "nothing_restored", "%s: %s; starting with nothing learnt", k->path,
+                  absent && older_absent ? "no snapshot there, nor at its name with .1"
+                                         : "no snapshot that could be restored");
     }
 }
 
@@ -293,8 +295,9 @@ static bool lock(keeper *k, char *error, size_t error_bytes) {
                  k->path, k->path);
         return false;
     case FILE_LOCK_NONE:
-        log_line(LOG_WARNING, "%s.lock: %s; nothing keeps another daemon from the same file",
-                 k->path, strerror(errno));
+        log_event(LOG_WARNING, "lock",
+                  "%s.lock: %s; nothing keeps another daemon from the same file", k->path,
+                  strerror(errno));
         return true;
     default:
         return true;
@@ -314,14 +317,14 @@ bool keeper_open(keeper **out, const keeper_options *options, char *error, size_
         return false;
     }
     k->options = *options;
+    k->options.path = NULL; /* the caller's, not kept, as the next */
+    k->options.reference = NULL;
     if (!lock(k, error, error_bytes)) {
         free(k->older);
         free(k->path);
         free(k);
         return false;
     }
-    k->options.path = NULL; /* the caller's, not kept, as the next */
-    k->options.reference = NULL;
     k->identity =
         snapshot_identity_of(options->reference, options->window_rows,
                              service_facts(options->service).memory_rank, options->half_life_rows);

@@ -3,6 +3,7 @@
  */
 #include "metrics.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +14,11 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 enum {
-    OPS = WIRE_EXPLAIN + 1,
+    OPS = METRICS_OPS,
     MODES = WIRE_OFF + 1,
     ACTIONS = WIRE_ACT_FLAG + 1,
-    DECISIONS = WIRE_LABEL_ONLY + 1,
-    BUCKETS_MAX = 24
+    DECISIONS = METRICS_DECISIONS,
+    BUCKETS_MAX = METRICS_BUCKETS_MAX
 };
 
 /* Upper bounds, rising, in what is counted, and as they are written. */
@@ -25,7 +26,7 @@ typedef struct {
     size_t count; /* at most BUCKETS_MAX - 1 */
     const uint64_t *bound;
     const char *const *text;
-    uint64_t unit; /* of the sum: 1, or NS_PER_S where nanoseconds are counted */
+    uint64_t unit; /* of bounds and sum: 1, or how many of what is counted are a whole */
 } buckets;
 
 #define US UINT64_C(1000)
@@ -63,6 +64,22 @@ static const char *const row_texts[] = {"1",    "2",    "4",     "8",     "16", 
 static const buckets rows_bounds = {sizeof row_bounds / sizeof *row_bounds, row_bounds, row_texts,
                                     1};
 
+/* In parts of LEVEL_UNIT. A level is rounded to one of them, but what is above 1 stays above 1, and
+ * cut at LEVEL_MAX, so that no thief's sum wraps around in years. Evidence goes up to 2. */
+#define LEVEL_UNIT UINT64_C(1000000)
+#define LEVEL_MAX 1000.0
+#define LEVEL_TENTH (LEVEL_UNIT / 10)
+static const uint64_t level_bounds[] = {
+    LEVEL_TENTH * 0,  LEVEL_TENTH * 1,  LEVEL_TENTH * 2,  LEVEL_TENTH * 3,  LEVEL_TENTH * 4,
+    LEVEL_TENTH * 5,  LEVEL_TENTH * 6,  LEVEL_TENTH * 7,  LEVEL_TENTH * 8,  LEVEL_TENTH * 9,
+    LEVEL_TENTH * 10, LEVEL_TENTH * 12, LEVEL_TENTH * 14, LEVEL_TENTH * 16, LEVEL_TENTH * 18,
+    LEVEL_TENTH * 20, LEVEL_TENTH * 30, LEVEL_TENTH * 50, LEVEL_TENTH * 100};
+static const char *const level_texts[] = {"0",   "0.1", "0.2", "0.3", "0.4", "0.5", "0.6",
+                                          "0.7", "0.8", "0.9", "1",   "1.2", "1.4", "1.6",
+                                          "1.8", "2",   "3",   "5",   "10"};
+static const buckets level_buckets = {sizeof level_bounds / sizeof *level_bounds, level_bounds,
+                                      level_texts, LEVEL_UNIT};
+
 typedef struct {
     atomic_uint_fast64_t
         in[BUCKETS_MAX]; /* each bucket alone; the last one used: above all bounds */
@@ -86,6 +103,7 @@ struct metrics {
     histogram stage[METRICS_STAGES];
     histogram request;
     histogram batch;
+    histogram level;
 };
 
 static void add(atomic_uint_fast64_t *counter, uint64_t count) {
@@ -96,13 +114,21 @@ static uint64_t read_counter(const atomic_uint_fast64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void observe(histogram *h, const buckets *b, uint64_t value) {
+static size_t bucket_of(const buckets *b, uint64_t value) {
     size_t at = 0;
     while (at < b->count && value > b->bound[at]) {
         at++;
     }
-    add(&h->in[at], 1);
-    add(&h->sum, value);
+    return at;
+}
+
+static void observe_times(histogram *h, const buckets *b, uint64_t value, uint64_t times) {
+    add(&h->in[bucket_of(b, value)], times);
+    add(&h->sum, value * times);
+}
+
+static void observe(histogram *h, const buckets *b, uint64_t value) {
+    observe_times(h, b, value, 1);
 }
 
 metrics *metrics_open(void) {
@@ -196,6 +222,31 @@ void metrics_decided(metrics_model *m, const metrics_decisions *d) {
     add(&m->rows, d->rows);
 }
 
+/* What is no number counts as above all: it is not honest. */
+static uint64_t level_parts(double level) {
+    double cut = level < LEVEL_MAX ? level : LEVEL_MAX;
+    uint64_t parts = cut > 0.0 ? (uint64_t)llround(cut * (double)LEVEL_UNIT) : 0;
+    return parts + (cut > 1.0 && parts == LEVEL_UNIT);
+}
+
+size_t metrics_level_bucket(double level) {
+    return bucket_of(&level_buckets, level_parts(level));
+}
+
+void metrics_levels(metrics *m, const float *values, size_t rows, double limit) {
+    if (m == NULL || !(limit > 0.0)) {
+        return;
+    }
+    for (size_t first = 0, end; first < rows; first = end) {
+        end = first + 1;
+        while (end < rows && values[end] == values[first]) {
+            end++; /* rows of an observation have the same */
+        }
+        observe_times(&m->level, &level_buckets, level_parts((double)values[first] / limit),
+                      end - first);
+    }
+}
+
 void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_ns,
                      uint64_t encode_ns) {
     if (m == NULL) {
@@ -210,14 +261,88 @@ void metrics_replied(metrics *m, wire_code code, wire_op op, uint64_t received_n
     }
 }
 
-/* ---- writing ---- */
+/* ---- reading ---- */
 
 static const char *const op_texts[OPS + 1] = {"score",  "hello",   "ping",
                                               "forget", "explain", "unknown"};
 static const char *const decision_texts[DECISIONS] = {"allow", "poison", "warming", "label_only"};
+static const char *const stage_texts[METRICS_STAGES] = {"wait", "engine", "decide", "encode"};
+
+static uint64_t resident_bytes(void) {
+    unsigned long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
+        resident = 0;
+    }
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void read_histogram(metrics_distribution *out, const histogram *h, const buckets *b) {
+    out->bounds = b->count;
+    out->sum = (double)read_counter(&h->sum) / (double)b->unit;
+    for (size_t i = 0; i <= b->count; i++) {
+        out->bound[i] = i < b->count ? (double)b->bound[i] / (double)b->unit : (double)INFINITY;
+        out->in[i] = read_counter(&h->in[i]);
+    }
+}
+
+metrics_distribution metrics_level_bounds(void) {
+    static const histogram none;
+    metrics_distribution out = {0};
+    read_histogram(&out, &none, &level_buckets);
+    return out;
+}
+
+static void read_model(metrics_totals *out, const metrics_model *m) {
+    out->rows += read_counter(&m->rows);
+    for (size_t i = 0; i < (size_t)MODES * ACTIONS * DECISIONS; i++) {
+        size_t mode = i / (ACTIONS * DECISIONS), action = i / DECISIONS % ACTIONS;
+        out->decided[i % DECISIONS] += read_counter(&m->decided[mode][action][i % DECISIONS]);
+    }
+}
+
+void metrics_read(const metrics *m, metrics_totals *out) {
+    *out = (metrics_totals){.clock_ns = clock_ns(),
+                            .started_s = m->started_s,
+                            .resident_bytes = resident_bytes(),
+                            .poisoned = read_counter(&m->poisoned)};
+    for (size_t i = 0; i <= OPS; i++) {
+        out->received[i] = read_counter(&m->received[i]);
+    }
+    for (size_t i = 0; i < WIRE_CODES; i++) {
+        out->refused[i] = read_counter(&m->refused[i]);
+    }
+    for (size_t i = 0; i < atomic_load(&m->models); i++) {
+        read_model(out, &m->model[i]);
+    }
+    for (size_t i = 0; i < METRICS_STAGES; i++) {
+        read_histogram(&out->stage[i], &m->stage[i], &seconds);
+    }
+    read_histogram(&out->request, &m->request, &seconds);
+    read_histogram(&out->batch, &m->batch, &rows_bounds);
+    read_histogram(&out->level, &m->level, &level_buckets);
+}
+
+const char *metrics_op_name(size_t op) {
+    return op_texts[op];
+}
+
+const char *metrics_decision_name(size_t decision) {
+    return decision_texts[decision];
+}
+
+const char *metrics_stage_name(metrics_stage stage) {
+    return stage_texts[stage];
+}
+
+/* ---- writing ---- */
+
 static const char *const mode_texts[] = {"enforce", "shadow", "off"};
 static const char *const action_texts[] = {"poison", "label_only", "flag"};
-static const char *const stage_texts[METRICS_STAGES] = {"wait", "engine", "decide", "encode"};
 
 static void write_head(FILE *out, const char *name, const char *type, const char *help) {
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -258,7 +383,8 @@ static void write_sum(FILE *out, uint64_t sum, uint64_t unit) {
     if (unit == 1) {
         fprintf(out, " %llu\n", (unsigned long long)sum);
     } else {
-        fprintf(out, " %llu.%09llu\n", (unsigned long long)(sum / unit),
+        int digits = unit == NS_PER_S ? 9 : 6;
+        fprintf(out, " %llu.%0*llu\n", (unsigned long long)(sum / unit), digits,
                 (unsigned long long)(sum % unit));
     }
 }
@@ -308,6 +434,9 @@ static void write_traffic(FILE *out, const metrics *m) {
     write_head(out, "adder_batch_rows", "histogram",
                "Rows of a batch given to the engine, those with a group twice.");
     write_histogram(out, "adder_batch_rows", NULL, &m->batch, &rows_bounds);
+    write_head(out, "adder_row_level", "histogram",
+               "Of rows scored, what decides over its limit: evidence, or the window's score.");
+    write_histogram(out, "adder_row_level", NULL, &m->level, &level_buckets);
 }
 
 /* Those in force, zero or not, and those that have been. */
@@ -406,19 +535,6 @@ static void write_gauges(FILE *out, const metrics_now *now) {
     write_one(out, "adder_reloads_failed_total", "counter",
               "Reloads that were refused, so that the configuration before stayed.",
               now->reloads_failed);
-}
-
-static uint64_t resident_bytes(void) {
-    unsigned long long size, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL) {
-        return 0;
-    }
-    if (fscanf(file, "%llu %llu", &size, &resident) != 2) {
-        resident = 0;
-    }
-    fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 char *metrics_text(const metrics *m, const metrics_now *now, size_t *bytes) {

@@ -28,6 +28,12 @@ typedef enum {
     METRICS_STAGES,
 } metrics_stage;
 
+enum {
+    METRICS_OPS = WIRE_EXPLAIN + 1,
+    METRICS_DECISIONS = WIRE_LABEL_ONLY + 1,
+    METRICS_BUCKETS_MAX = 24,
+};
+
 /* What is known of a model at the moment of writing; texts are borrowed. */
 typedef struct {
     const char *name;
@@ -38,6 +44,8 @@ typedef struct {
     size_t account_bytes, block_bytes;
     size_t bytes_held; /* of accounts and records */
     size_t queue_requests, queue_rows;
+    uint64_t queue_takes; /* for the watchdog, as queue_busy: see queue_pulse */
+    bool queue_busy;
     bool degraded;
 } metrics_model_now;
 
@@ -82,10 +90,42 @@ typedef struct {
     bool poisoned;
 } metrics_decisions;
 void metrics_decided(metrics_model *model, const metrics_decisions *decisions);
+/* Of rows that have been scored: what decides, evidence or scores, which is malicious above limit.
+ * Counted in parts of it; with a limit that is not above 0, not at all. */
+void metrics_levels(metrics *metrics, const float *values, size_t rows, double limit);
 /* A reply has been encoded since encode_ns. Of scores, and only of those that were carried out,
  * count the time of encoding and the time since received_ns. */
 void metrics_replied(metrics *metrics, wire_code code, wire_op op, uint64_t received_ns,
                      uint64_t encode_ns);
+
+/* A histogram: in[i] is what lies above bound[i - 1] and not above bound[i]; in[bounds] is above
+ * all. Seconds, rows, or parts of a limit. */
+typedef struct {
+    size_t bounds;
+    double bound[METRICS_BUCKETS_MAX]; /* rising; the last is infinite */
+    uint64_t in[METRICS_BUCKETS_MAX];
+    double sum;
+} metrics_distribution;
+
+/* All that is counted, as of now, of all models together. */
+typedef struct {
+    uint64_t clock_ns; /* monotonic, of this reading */
+    double started_s;  /* since 1970 */
+    uint64_t resident_bytes;
+    uint64_t rows, poisoned;
+    uint64_t received[METRICS_OPS + 1]; /* by op; the last: not understood */
+    uint64_t refused[WIRE_CODES];
+    uint64_t decided[METRICS_DECISIONS];
+    metrics_distribution stage[METRICS_STAGES];
+    metrics_distribution request, batch, level;
+} metrics_totals;
+void metrics_read(const metrics *metrics, metrics_totals *totals);
+const char *metrics_op_name(size_t op); /* 0..METRICS_OPS */
+const char *metrics_decision_name(size_t decision);
+const char *metrics_stage_name(metrics_stage stage);
+/* Where a level is counted in metrics_totals.level. */
+size_t metrics_level_bucket(double level);
+metrics_distribution metrics_level_bounds(void); /* with nothing counted in them */
 
 /* Text format 0.0.4; the caller frees. NULL: no memory. */
 char *metrics_text(const metrics *metrics, const metrics_now *now, size_t *bytes);

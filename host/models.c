@@ -313,7 +313,7 @@ static void take_over(models *all, const config *c, model *new) {
     close_all(all->model, all->count);
     for (size_t i = 0; i < c->models; i++) {
         if (new[i].stays == NULL && !open_keeper(c, &new[i], true, error, sizeof error)) {
-            log_line(LOG_ERROR, "%s", error);
+            log_event(LOG_ERROR, "failed", "%s", error);
         }
         new[i].stays = NULL;
     }
@@ -357,51 +357,53 @@ static void announce_policy(const model *m) {
     const reference_benign *benign = m->benign != NULL ? m->benign : m->reference->benign;
     bool matches = benign != NULL && benign->evidence.window_rows == c->window_rows;
     if (benign != NULL && !matches) {
-        log_line(LOG_WARNING,
-                 "%s: the reference is calibrated for window %zu: no evidence is kept for window "
-                 "%zu",
-                 name, benign->evidence.window_rows, c->window_rows);
+        log_event(LOG_WARNING, "policy",
+                  "%s: the reference is calibrated for window %zu: no evidence is kept for window "
+                  "%zu",
+                  name, benign->evidence.window_rows, c->window_rows);
     }
     if (c->mode == WIRE_OFF) {
-        log_line(LOG_WARNING, "%s: mode off: no verdicts are reached, every decision is allow",
-                 name);
+        log_event(LOG_WARNING, "policy",
+                  "%s: mode off: no verdicts are reached, every decision is allow", name);
     } else if (c->threshold >= 0.0) {
-        log_line(LOG_INFO,
-                 "%s: mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
-                 "malicious%s",
-                 name, modes[c->mode], actions[c->action], c->fill_min, c->threshold,
-                 c->decisions_only ? "; decisions only: scores are bounds" : "");
+        log_event(LOG_INFO, "policy",
+                  "%s: mode %s, action %s: a window of %zu rows or more scoring above %.6g is "
+                  "malicious%s",
+                  name, modes[c->mode], actions[c->action], c->fill_min, c->threshold,
+                  c->decisions_only ? "; decisions only: scores are bounds" : "");
     } else if (matches) {
-        log_line(LOG_INFO,
-                 "%s: mode %s, action %s: accounts are flagged by their evidence, at most %g of "
-                 "honest ones in %zu queries",
-                 name, modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
+        log_event(LOG_INFO, "policy",
+                  "%s: mode %s, action %s: accounts are flagged by their evidence, at most %g of "
+                  "honest ones in %zu queries",
+                  name, modes[c->mode], actions[c->action], benign->false_alarms, benign->queries);
     } else {
-        log_line(LOG_WARNING,
-                 "%s: no threshold for window %zu: scores are served, %s; run adder calibrate or "
-                 "give --threshold",
-                 name, c->window_rows,
-                 m->lists == NULL ? "every decision is allow" : "only who is denied is flagged");
+        log_event(LOG_WARNING, "policy",
+                  "%s: no threshold for window %zu: scores are served, %s; run adder calibrate or "
+                  "give --threshold",
+                  name, c->window_rows,
+                  m->lists == NULL ? "every decision is allow" : "only who is denied is flagged");
     }
 }
 
 static void announce(const config *house, const model *m) {
     const engine_reference *r = &m->reference->statistics;
     engine_facts facts = service_facts(m->service);
-    log_line(
-        LOG_INFO, "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s%s%s%s, window %zu",
-        m->identity.model, r->dim, r->classes, r->rank, house->listen, facts.name,
-        facts.note[0] ? " (" : "", facts.note, facts.note[0] ? ")" : "", m->config.window_rows);
-    log_line(LOG_INFO,
-             "an account costs %zu bytes, and %zu for each class it has asked about in its memory",
-             facts.bytes_per_slot, facts.bytes_per_block);
+    log_event(LOG_INFO, "serving",
+              "serving %s (dim %zu, %zu classes, rank %zu) at %s, engine %s%s%s%s, window %zu",
+              m->identity.model, r->dim, r->classes, r->rank, house->listen, facts.name,
+              facts.note[0] ? " (" : "", facts.note, facts.note[0] ? ")" : "",
+              m->config.window_rows);
+    log_event(LOG_INFO, "account_bytes",
+              "an account costs %zu bytes, and %zu for each class it has asked about in its memory",
+              facts.bytes_per_slot, facts.bytes_per_block);
     if (house->tf32 && facts.tf32_error > 0.0) {
-        log_line(LOG_WARNING, "tf32: projections of random rows are off by up to %.2g",
-                 facts.tf32_error);
+        log_event(LOG_WARNING, "tf32", "tf32: projections of random rows are off by up to %.2g",
+                  facts.tf32_error);
     }
     if (service_limits(m->service)->rows_max < house->rows_max) {
-        log_line(LOG_WARNING, "requests are limited to %zu rows, as many as accounts",
-                 service_limits(m->service)->rows_max);
+        log_event(LOG_WARNING, "rows_limited",
+                  "requests are limited to %zu rows, as many as accounts",
+                  service_limits(m->service)->rows_max);
     }
     announce_policy(m);
 }

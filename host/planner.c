@@ -5,8 +5,6 @@
 
 #include <stdint.h>
 
-#include "explain.h"
-
 bool planner_init(planner *p, const planner_options *options) {
     p->options = *options;
     return slots_init(&p->slots, options->rows_max);
@@ -59,6 +57,7 @@ static void forget(planner *p, request *r) {
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
     accounts_key key = accounts_key_of(o->accounts, name);
     uint32_t slot = accounts_remove(o->accounts, name);
+    judge_tell_forgotten(o->judge, slot, &key, name);
     r->known = judge_forget_absent(o->judge, &key);
     if (slot != ACCOUNTS_NONE) {
         r->known = true;
@@ -72,17 +71,22 @@ static void forget(planner *p, request *r) {
     }
 }
 
+explain_source planner_explains(const planner *p) {
+    const planner_options *o = &p->options;
+    return (explain_source){.engine = o->engine,
+                            .statistics = o->statistics,
+                            .judge = o->judge,
+                            .policy = &o->terms->policy,
+                            .window_rows = o->window_rows,
+                            .release_after = o->terms->release_after};
+}
+
 static void explain(planner *p, request *r) {
     const planner_options *o = &p->options;
+    explain_source source = planner_explains(p);
     accounts_name name = {r->wire.account.bytes, r->wire.account.length, r->wire.is_group};
     accounts_key key = accounts_key_of(o->accounts, name);
     uint32_t slot = accounts_find(o->accounts, name);
-    const explain_source source = {.engine = o->engine,
-                                   .statistics = o->statistics,
-                                   .judge = o->judge,
-                                   .policy = &o->terms->policy,
-                                   .release_after = o->terms->release_after,
-                                   .window_rows = o->window_rows};
     if (slot == ACCOUNTS_NONE) {
         r->known = explain_absent(&source, &key, r->explanation);
     } else {

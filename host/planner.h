@@ -14,6 +14,7 @@
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
+#include "explain.h"
 #include "judge.h"
 #include "policy.h"
 #include "request.h"
@@ -49,5 +50,6 @@ typedef enum {
 planned planner_plan(planner *planner, batch *batch, request *request);
 /* Answers a request about one account, with nothing at work in the engine. */
 void planner_look_up(planner *planner, request *request);
+explain_source planner_explains(const planner *planner);
 
 #endif

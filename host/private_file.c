@@ -32,6 +32,7 @@ bool private_file_read(private_file *file, const char *path, void *bytes, size_t
 
 void private_file_warn(const private_file *file, const char *path, const char *what) {
     if (file->open_to_others) {
-        log_line(LOG_WARNING, "%s: others than its owner may open the %s; chmod 600", path, what);
+        log_event(LOG_WARNING, "file_mode", "%s: others than its owner may open the %s; chmod 600",
+                  path, what);
     }
 }

@@ -23,6 +23,7 @@ struct queue {
     bool owned;
     bool unfinished; /* while nobody owns it */
     bool ended;
+    uint64_t takes;
 };
 
 queue *queue_open(size_t entries_max, size_t rows_max) {
@@ -106,6 +107,7 @@ size_t queue_take(queue *q, void **entry, size_t entries, bool stay) {
     assert(q->owned);
     size_t taken = take_locked(q, entry, entries);
     q->owned = taken > 0 || stay;
+    q->takes++;
     pthread_mutex_unlock(&q->lock);
     return taken;
 }
@@ -124,6 +126,13 @@ void queue_waiting(queue *q, size_t *entries, size_t *rows) {
     pthread_mutex_lock(&q->lock);
     *entries = q->entries;
     *rows = q->rows;
+    pthread_mutex_unlock(&q->lock);
+}
+
+void queue_pulse(queue *q, uint64_t *takes, bool *busy) {
+    pthread_mutex_lock(&q->lock);
+    *takes = q->takes;
+    *busy = q->entries > 0 || q->owned || q->unfinished;
     pthread_mutex_unlock(&q->lock);
 }
 

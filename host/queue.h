@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct queue queue;
 
@@ -39,6 +40,9 @@ size_t queue_take(queue *queue, void **entry, size_t entries, bool stay);
 bool queue_disown(queue *queue, bool unfinished);
 /* What waits now. Any thread. */
 void queue_waiting(queue *queue, size_t *entries, size_t *rows);
+/* How often the owner has taken from it, or found nothing there; busy: something waits, is
+ * unfinished or at work. Any thread. */
+void queue_pulse(queue *queue, uint64_t *takes, bool *busy);
 /* From now on queue_put refuses. Any thread. */
 void queue_end(queue *queue);
 

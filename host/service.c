@@ -57,6 +57,7 @@ void service_look(service *s, metrics_model_now *now) {
                                .bytes_held = atomic_load(&s->bytes_held),
                                .degraded = atomic_load(&s->degraded)};
     queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
+    queue_pulse(s->queue, &now->queue_takes, &now->queue_busy);
 }
 
 void service_tell(service *s, wire_model *model) {
@@ -108,7 +109,7 @@ static void watch_engine(service *s) {
     atomic_store(&s->bytes_held, capacity_held(&facts, s->accounts, s->judge));
     if (facts.degraded && !atomic_load(&s->degraded)) {
         atomic_store(&s->degraded, true);
-        log_line(LOG_WARNING, "%s", facts.note);
+        log_event(LOG_WARNING, "degraded", "%s", facts.note);
     }
 }
 
@@ -143,6 +144,8 @@ static void decide(service *s, const batch *batch, request *r) {
                                                      .rows = r->wire.rows,
                                                      .poisoned = r->wire.want_poison &&
                                                                  s->terms.replying.may_poison});
+    metrics_levels(s->options.metrics, judge_has_evidence(s->judge) ? r->evidence : r->scores,
+                   r->wire.rows, judge_limit(s->judge));
     r->degraded = atomic_load(&s->degraded);
     if (r->answer != NULL) {
         r->answer->degraded = r->degraded;
@@ -264,7 +267,8 @@ static void receive_visit(service *s) {
                                            .judge = s->judge,
                                            .answers = s->answers,
                                            .digest_key = s->digest_key,
-                                           .accounts_max = s->options.accounts_max});
+                                           .accounts_max = s->options.accounts_max,
+                                           .explain = planner_explains(&s->planner)});
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
     watch_engine(s);
     atomic_store(&s->visit_due, false);

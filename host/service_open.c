@@ -45,7 +45,8 @@ static bool open_parts(service *s) {
         }
     }
     s->waiting = calloc(o->contexts, sizeof *s->waiting);
-    s->judge = judge_open(&(judge_options){.terms = s->terms.judge,
+    s->judge = judge_open(&(judge_options){.model = s->limits.model,
+                                           .terms = s->terms.judge,
                                            .accounts = s->accounts,
                                            .slots_max = o->accounts_max,
                                            .window_rows = o->window_rows,

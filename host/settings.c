@@ -13,6 +13,7 @@
 #include "config.h"
 #include "engine.h"
 #include "keeper.h"
+#include "log.h"
 #include "server.h"
 
 enum {
@@ -119,9 +120,22 @@ const setting settings[SETTINGS] = {
     {"admin-token-file", "FILE",
      "a line that must come with requests for metrics, as a bearer token", 0, 6, TEXT,
      HOUSE(admin_token_file)},
+    {"log-format", "FORMAT", "of lines on stderr: json (default) or text", 0, 6,
+     CHOICE("json", "text"), HOUSE(log_format)},
+    {"log-level", "LEVEL", "the least that is told: debug, info (default), warning or error", 0, 6,
+     CHOICE("debug", "info", "warning", "error"), HOUSE(log_level)},
+    {"audit-rate", "N",
+     "changes of verdicts told a second in the long run, and ten times as many at once (100)", 0, 6,
+     COUNT(1, LOG_AUDIT_RATE_MAX), HOUSE(audit_per_s)},
+    {"log-account-names", "HOW",
+     "names of accounts and groups in the log: plain (default) or hashed, as adder hash-name does",
+     0, 6, CHOICE("plain", "hashed"), HOUSE(log_names)},
+    {"log-key-file", "FILE", "32 bytes that key the hash of names (random at each start)", 0, 6,
+     TEXT, HOUSE(log_key_file)},
 };
 static_assert(sizeof(wire_mode) == sizeof(int) && sizeof(wire_action) == sizeof(int) &&
-                  sizeof(poison_kind) == sizeof(int),
+                  sizeof(poison_kind) == sizeof(int) && sizeof(log_format) == sizeof(int) &&
+                  sizeof(log_level) == sizeof(int),
               "a choice is written as an int");
 
 size_t setting_find(const char *name, size_t length) {

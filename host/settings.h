@@ -37,7 +37,7 @@ typedef struct {
 } setting;
 
 /* The table, SETTINGS of them. */
-enum { SETTINGS = 36 };
+enum { SETTINGS = 41 };
 extern const setting settings[SETTINGS];
 
 /* The place in the table of a setting of this name, or SETTINGS. */

@@ -34,6 +34,7 @@
 #include "answers.h"
 #include "aside.h"
 #include "engine.h"
+#include "explain.h"
 #include "judge.h"
 #include "reference.h"
 
@@ -50,7 +51,8 @@ typedef struct {
 snapshot_identity snapshot_identity_of(const reference *reference, size_t window_rows,
                                        size_t memory_rank, double half_life_rows);
 
-/* What is saved and restored; all borrowed. */
+/* A service's state between two batches: what is saved and restored, and what is looked into; all
+ * borrowed. */
 typedef struct {
     engine *engine;
     accounts *accounts;
@@ -58,6 +60,7 @@ typedef struct {
     answers *answers;
     unsigned char *digest_key; /* [crypto_shorthash_KEYBYTES] */
     size_t accounts_max;
+    explain_source explain; /* not for what is saved and restored */
 } snapshot_state;
 
 /* ---- writing ---- */

@@ -19,11 +19,13 @@ bool terms_init(terms *t, const terms_options *o, size_t window_rows) {
     bool has_tables =
         benign != NULL && benign->evidence.window_rows == window_rows && !o->policy.decisions_only;
     bool by_evidence = has_tables && !o->policy.has_threshold && o->policy.mode != WIRE_OFF;
-    *t = (terms){
-        .judge = {.policy = o->policy, .lists = o->lists, .release_after = o->release_after},
-        .tables = has_tables ? &benign->window : NULL,
-        .rules = by_evidence ? evidence_open(&benign->evidence) : NULL,
-        .false_alarms = by_evidence ? benign->false_alarms : 0.0};
+    *t = (terms){.judge = {.policy = o->policy,
+                           .lists = o->lists,
+                           .release_after = o->release_after,
+                           .has_tables = has_tables},
+                 .tables = has_tables ? &benign->window : NULL,
+                 .rules = by_evidence ? evidence_open(&benign->evidence) : NULL,
+                 .false_alarms = by_evidence ? benign->false_alarms : 0.0};
     t->judge.rules = t->rules;
     t->replying = replying(t);
     return !by_evidence || t->rules != NULL;

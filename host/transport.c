@@ -80,10 +80,10 @@ static void raise_files(size_t connections_max) {
     }
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-        log_line(LOG_WARNING,
-                 "%zu connections need %llu open files, and %llu are allowed: raise the limit "
-                 "(ulimit -n, LimitNOFILE) or lower --max-connections",
-                 connections_max, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
+        log_event(LOG_WARNING, "files",
+                  "%zu connections need %llu open files, and %llu are allowed: raise the limit "
+                  "(ulimit -n, LimitNOFILE) or lower --max-connections",
+                  connections_max, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
     }
 }
 
@@ -103,9 +103,9 @@ void transport_prepare(const transport_options *o) {
         warn_of_key(o->tls.key_file);
     }
     if (transport_is_open(o->listen)) {
-        log_line(LOG_WARNING,
-                 "%s: accounts and embeddings cross the network unencrypted, and anybody who can "
-                 "connect is answered; use tls+tcp://",
-                 o->listen);
+        log_event(LOG_WARNING, "unencrypted",
+                  "%s: accounts and embeddings cross the network unencrypted, and anybody who can "
+                  "connect is answered; use tls+tcp://",
+                  o->listen);
     }
 }

@@ -12,7 +12,7 @@
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
 
-enum { PROBE_MS = 200, PATH_BYTES = CHILD_PATH_BYTES * 2 };
+enum { PROBE_MS = 200, LOG_LOOK_MS = 5, PATH_BYTES = CHILD_PATH_BYTES * 2 };
 
 char *daemon_path(const daemon_fixture *d, const char *name, char path[PATH_BYTES]) {
     snprintf(path, PATH_BYTES, "%s/%s", d->folder, name);
@@ -82,6 +82,24 @@ char *daemon_log(const daemon_fixture *d) {
 static void fail_with_log(const daemon_fixture *d, const char *what, int status) {
     char *log = daemon_log(d);
     child_fail("adderd %s (status %d); it said:\n%s", what, status, log);
+}
+
+void daemon_await_log(const daemon_fixture *d, const char *words) {
+    nng_time deadline = nng_clock() + DAEMON_TIMEOUT_MS;
+    for (;;) {
+        char *log = daemon_log(d);
+        bool said = strstr(log, words) != NULL;
+        free(log);
+        if (said) {
+            return;
+        }
+        if (nng_clock() > deadline) {
+            char what[256];
+            snprintf(what, sizeof what, "does not say \"%s\"", words);
+            fail_with_log(d, what, 0);
+        }
+        nng_msleep(LOG_LOOK_MS);
+    }
 }
 
 adder_client *daemon_connect(const daemon_fixture *d, int timeout_ms) {

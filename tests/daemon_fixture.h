@@ -53,6 +53,8 @@ void daemon_close(daemon_fixture *d);
 char *daemon_path(const daemon_fixture *d, const char *name, char path[CHILD_PATH_BYTES * 2]);
 /* What the daemon has written to stderr since it was started; the caller frees. */
 char *daemon_log(const daemon_fixture *d);
+/* Waits until these words are in it: lines are written a moment after what they tell of. */
+void daemon_await_log(const daemon_fixture *d, const char *words);
 /* The argument vector of this daemon with these flags. */
 void daemon_arguments(const daemon_fixture *d, const char *const flags[],
                       const char *argv[CHILD_ARGUMENTS_MAX]);

@@ -43,6 +43,18 @@ int scrape_free_port(void) {
     return ntohs(at.sin_port);
 }
 
+int scrape_listen(int *port) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof at;
+    int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(file, (struct sockaddr *)&at, length) != 0 || listen(file, 1) != 0 ||
+        getsockname(file, (struct sockaddr *)&at, &length) != 0) {
+        child_fail("no port to be had");
+    }
+    *port = ntohs(at.sin_port);
+    return file;
+}
+
 int scrape_connect(int port) {
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)port),

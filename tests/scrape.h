@@ -18,6 +18,7 @@ typedef struct {
 /* The admin port of a daemon that was started with --admin 0, as its log says; waits for it. */
 int scrape_port(const daemon_fixture *d);
 int scrape_free_port(void);
+int scrape_listen(int *port); /* a socket that does, on 127.0.0.1 */
 
 int scrape_connect(int port);                       /* to 127.0.0.1; -1: refused */
 void scrape_send(int socket, const char *bytes);    /* as far as the peer takes them */

@@ -230,6 +230,8 @@ Test(admin, metrics_want_the_token_and_probes_do_not, .timeout = 60) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         expect_answer(port, "/metrics", wrong[i], 401, "token");
         expect_answer(port, "/nowhere", wrong[i], 401, "token");
+        expect_answer(port, "/api/info", wrong[i], 401, "{\"error\":\"expected the admin token\"}");
+        expect_answer(port, "/api/nowhere", wrong[i], 401, "token");
     }
     scrape_reply basic =
         scrape_ask(port, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -239,6 +241,9 @@ Test(admin, metrics_want_the_token_and_probes_do_not, .timeout = 60) {
     scrape_reply_free(&basic);
     expect_answer(port, "/metrics", "open-sesame", 200, "adder_build_info");
     expect_answer(port, "/nowhere", "open-sesame", 404, "not found");
+    expect_answer(port, "/api/info", "open-sesame", 200, "\"models\":[{\"name\":\"default\"");
+    expect_answer(port, "/", NULL, 200, "<title>Adder</title>");
+    expect_answer(port, "/page.js", NULL, 200, "'use strict'");
     expect_answer(port, "/livez", NULL, 200, "ok");
     expect_answer(port, "/readyz", NULL, 200, "ok");
     char *log = daemon_log(&d);
@@ -247,9 +252,7 @@ Test(admin, metrics_want_the_token_and_probes_do_not, .timeout = 60) {
     daemon_stop(&d);
     cr_assert_eq(chmod(path, 0644), 0);
     daemon_start(&d, DAEMON_FLAGS("--admin", "0", "--admin-token-file", path));
-    log = daemon_log(&d);
-    cr_assert(strstr(log, "chmod 600"), "%s", log);
-    free(log);
+    daemon_await_log(&d, "chmod 600");
     daemon_stop(&d);
     daemon_close(&d);
 }
@@ -261,26 +264,120 @@ Test(admin, what_is_not_there_and_what_is_not_asked_with_get_is_refused, .timeou
     daemon_stop(&d);
     daemon_start(&d, DAEMON_FLAGS("--admin", "localhost:0"));
     int port = scrape_port(&d);
-    static const char *const unknown[] = {"/", "/livez/", "/metric", "/../metrics", "/%6detrics/x"};
+    static const char *const unknown[] = {"/index.html", "/livez/", "/metric", "/../metrics",
+                                          "/%6detrics/x"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         expect_answer(port, unknown[i], NULL, 404, "not found");
     }
     static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "BREW"};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         char raw[256];
-        snprintf(raw, sizeof raw, "%s /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=1",
-                 methods[i]);
+        snprintf(raw, sizeof raw,
+                 "%s /metrics HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 3\r\n\r\na=1", methods[i]);
         scrape_reply reply = scrape_ask(port, raw);
         cr_assert_eq(reply.status, 405, "%s: %s", methods[i], reply.text);
         cr_assert(strstr(reply.text, "\r\nAllow: GET, HEAD\r\n"), "%s", reply.text);
         scrape_reply_free(&reply);
     }
-    scrape_reply head = scrape_ask(port, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    scrape_reply head = scrape_ask(port, "HEAD /metrics HTTP/1.1\r\nHost: localhost:1\r\n\r\n");
     cr_assert(head.status == 200 && head.body[0] == '\0', "%s", head.text);
     scrape_reply_free(&head);
     expect_answer(port, "/livez?verbose=1", NULL, 200, "ok");
     daemon_stop(&d);
     daemon_close(&d);
+}
+
+static int status_with_host(int port, const char *path, const char *host) {
+    char raw[256];
+    snprintf(raw, sizeof raw, "GET %s HTTP/1.1\r\nConnection: close\r\nHost: %s\r\n\r\n", path,
+             host);
+    scrape_reply reply = scrape_ask(port, raw);
+    int status = reply.status;
+    scrape_reply_free(&reply);
+    return status;
+}
+
+/* A page of evil.example's in a browser on this machine, whose name now means 127.0.0.1. */
+Test(admin, who_calls_a_loopback_port_by_a_foreign_name_is_told_nothing, .timeout = 60) {
+    static const char *const own[] = {"localhost", "LocalHost:80", "127.0.0.1:1", "[::1]:9464"};
+    static const char *const foreign[] = {
+        "evil.example", "localhost.evil.example:80", "127.0.0.1.nip.io", "[::1", "::1",
+        "localhostx"};
+    static const char *const paths[] = {"/", "/api/info", "/api/accounts", "/metrics", "/x"};
+    daemon_fixture d;
+    daemon_open(&d, DIM);
+    daemon_start(&d, DAEMON_FLAGS("--admin", "0"));
+    int port = scrape_port(&d);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        cr_assert_eq(status_with_host(port, "/api/info", own[i]), 200, "%s", own[i]);
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        for (size_t k = 0; k < sizeof paths / sizeof *paths; k++) {
+            cr_assert_eq(status_with_host(port, paths[k], foreign[i]), 421, "%s", foreign[i]);
+        }
+        cr_assert_eq(status_with_host(port, "/livez", foreign[i]), 200);
+    }
+    daemon_stop(&d);
+    char token[PATH_BYTES];
+    child_write(daemon_path(&d, "token", token), "open-sesame\n", 12);
+    cr_assert_eq(chmod(token, 0600), 0);
+    daemon_start(&d, DAEMON_FLAGS("--admin", "0", "--admin-token-file", token));
+    cr_assert_eq(status_with_host(scrape_port(&d), "/", "adder.example"), 200);
+    cr_assert_eq(status_with_host(scrape_port(&d), "/api/info", "adder.example"), 401);
+    daemon_stop(&d);
+    daemon_close(&d);
+}
+
+Test(admin, every_answer_forbids_what_the_page_does_not_need, .timeout = 60) {
+    static const char *const paths[] = {"/",        "/page.js", "/page.css", "/api/live",
+                                        "/metrics", "/livez",   "/x",        "/api/x"};
+    static const char *const headers[] = {
+        "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; ",
+        "\r\nX-Content-Type-Options: nosniff\r\n", "\r\nReferrer-Policy: no-referrer\r\n",
+        "\r\nCache-Control: no-store\r\n"};
+    daemon_fixture d;
+    daemon_open(&d, DIM);
+    daemon_start(&d, DAEMON_FLAGS("--admin", "0"));
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        scrape_reply reply = scrape_get(scrape_port(&d), paths[i], NULL);
+        for (size_t k = 0; k < sizeof headers / sizeof *headers; k++) {
+            cr_assert(strstr(reply.text, headers[k]), "%s: %s", paths[i], reply.text);
+        }
+        cr_assert_null(strstr(reply.text, "Access-Control"), "%s", reply.text);
+        scrape_reply_free(&reply);
+    }
+    daemon_stop(&d);
+    daemon_close(&d);
+}
+
+Test(admin, an_account_is_explained_by_whatever_name_it_has, .timeout = 60) {
+    static const char *const names[][2] = {
+        {"<img src=x onerror=alert(1)>", "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"},
+        {"a+b&account=c", "a%2Bb%26account%3Dc"},
+        {"\xe2\x80\xae", "%E2%80%AE"},
+        {"%00", "%2500"}};
+    daemon_fixture d;
+    char path[256];
+    fixture_rows rows = fixture_source(DIM, "atk_cifar100");
+    daemon_open(&d, DIM);
+    daemon_start(&d, DAEMON_FLAGS("--admin", "0"));
+    int port = scrape_port(&d);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ask_last(d.client, names[i][0], &rows, 0, i + 1);
+        snprintf(path, sizeof path, "/api/explain?account=%s", names[i][1]);
+        char fill[32];
+        snprintf(fill, sizeof fill, "\"fill\":%zu,", i + 1);
+        expect_answer(port, path, NULL, 200, fill);
+    }
+    expect_answer(port, "/api/explain?account=%3", NULL, 400, "percent-encoded");
+    expect_answer(port, "/api/explain?account=%00", NULL, 400, "percent-encoded");
+    expect_answer(port, "/api/explain?account", NULL, 400, "percent-encoded");
+    expect_answer(port, "/api/explain?account=a&account=b", NULL, 400, "once");
+    expect_answer(port, "/api/explain?account=alice", NULL, 404, "no such account");
+    expect_answer(port, "/api/accounts?limit=1e1", NULL, 400, "limit");
+    daemon_stop(&d);
+    daemon_close(&d);
+    fixture_rows_free(&rows);
 }
 
 /* ---- hostile peers ---- */

@@ -12,12 +12,6 @@
 /* Two engines, and scores that travel as float32. */
 static const double engines_tolerance = 1e-5;
 
-static void log_says(const daemon_fixture *d, const char *text) {
-    char *log = daemon_log(d);
-    cr_assert(strstr(log, text), "\"%s\" is not in the log:\n%s", text, log);
-    free(log);
-}
-
 static bool near(double a, double b) {
     return fabs(a - b) <= engines_tolerance * fabs(b);
 }
@@ -38,7 +32,7 @@ Test(daemon_device, a_daemon_with_a_device_says_so_and_scores_as_one_without) {
         adder_info info = ask_info(d.client);
         cr_assert_str_eq(info.engine, cuda ? "cuda" : "cpu");
         cr_assert(!info.degraded);
-        log_says(&d, cuda ? "engine cuda" : "engine cpu (no cuda device answers: ");
+        daemon_await_log(&d, cuda ? "engine cuda" : "engine cpu (no cuda device answers: ");
         daemon_stop(&d);
     }
     for (size_t p = 0; p < PIECES; p++) {
@@ -86,7 +80,7 @@ Test(daemon_device, a_daemon_that_loses_its_device_answers_on_and_says_so) {
     cr_assert_str_eq(info.engine, "cpu");
     cr_assert(info.degraded);
     metrics_say(&d, "cpu", 1.0);
-    log_says(&d, "cuda lost: ");
+    daemon_await_log(&d, "cuda lost: ");
     daemon_stop(&d);
     unsetenv("STANDIN_FAIL");
     fixture_rows_free(&rows);

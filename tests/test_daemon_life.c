@@ -252,12 +252,17 @@ static void ends_with_flags(const daemon_fixture *d, const char *const flags[], 
 
 Test(life, wrong_usage_ends_with_status_2) {
     static const char *const wrong[][2] = {
-        {"--window", "0"},         {"--window", "x"},         {"--window", "-1"},
-        {"--threshold", "nan"},    {"--min-fill", "0"},       {"--memory-rank", "513"},
-        {"--half-life", "-1"},     {"--output", "soggy"},     {"--max-accounts", "0"},
-        {"--max-rows", "0"},       {"--max-queue-rows", "0"}, {"--contexts", "0"},
-        {"--contexts", "257"},     {"--threads", "1e3"},      {"--no-such-flag", "1"},
-        {"--max-connections", ""}, {"--poison", "soft"},      {"--snapshot-every", "-1"},
+        {"--window", "0"},         {"--window", "x"},
+        {"--window", "-1"},        {"--threshold", "nan"},
+        {"--min-fill", "0"},       {"--memory-rank", "513"},
+        {"--half-life", "-1"},     {"--output", "soggy"},
+        {"--max-accounts", "0"},   {"--max-rows", "0"},
+        {"--max-queue-rows", "0"}, {"--contexts", "0"},
+        {"--contexts", "257"},     {"--threads", "1e3"},
+        {"--no-such-flag", "1"},   {"--max-connections", ""},
+        {"--poison", "soft"},      {"--snapshot-every", "-1"},
+        {"--log-format", "xml"},   {"--log-level", "loud"},
+        {"--audit-rate", "0"},     {"--log-account-names", "secret"},
     };
     daemon_fixture d;
     daemon_open(&d, 64);
@@ -284,6 +289,10 @@ Test(life, what_cannot_be_opened_ends_it_with_status_1_and_one_line) {
     ends_with_flags(&d, DAEMON_FLAGS("--secret-file", nowhere), 1, "nowhere");
     child_write(daemon_path(&d, "short", secret), "x", 1);
     ends_with_flags(&d, DAEMON_FLAGS("--secret-file", secret), 1, "32 bytes");
+    ends_with_flags(&d, DAEMON_FLAGS("--log-account-names", "hashed", "--log-key-file", secret), 1,
+                    "32 bytes");
+    ends_with_flags(&d, DAEMON_FLAGS("--log-key-file", secret), 1,
+                    "--log-key-file: expected log-account-names hashed");
     ends_with_flags(&d, DAEMON_FLAGS("--engine", "abacus"), 1, "engine");
     ends_with_flags(&d, DAEMON_FLAGS("--decisions-only"), 1, "--threshold");
     const char *const urls[] = {"udp://here", "ipc://", "tcp://127.0.0.1:99999",

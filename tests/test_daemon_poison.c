@@ -293,6 +293,7 @@ Test(poison, without_a_threshold_there_is_none_and_the_daemon_says_so_once) {
         }
         adder_reply_free(reply);
     }
+    daemon_await_log(&s.d, "no threshold");
     char *log = daemon_log(&s.d);
     cr_assert_eq(count_of(log, "no threshold"), 1, "%s", log);
     free(log);

@@ -70,12 +70,6 @@ static void kill_now(stage *s) {
     s->d.client = NULL;
 }
 
-static void expect_log(const stage *s, const char *words) {
-    char *log = daemon_log(&s->d);
-    cr_assert(strstr(log, words), "'%s' is not in:\n%s", words, log);
-    free(log);
-}
-
 /* A request of a window's rows; the reply's bytes are the caller's. */
 static nng_msg *send(nng_socket socket, const stage *s, const char *account, uint64_t seq) {
     const char *names[WINDOW];
@@ -152,14 +146,14 @@ Test(daemon_snapshot, sigterm_and_a_start_lose_nothing, .timeout = 120) {
     stage s;
     stage_open(&s);
     start(&s, "0");
-    expect_log(&s, "starting with nothing learnt");
+    daemon_await_log(&s.d, "starting with nothing learnt");
     send_all(&s, "mallory", 1, 6);
     belief before = believed(&s, "mallory");
     cr_assert(before.verdict == ADDER_FLAGGED && before.queries == 6 * WINDOW);
     cr_assert_neq(access(s.path, F_OK), 0, "nothing is written before the end");
     daemon_stop(&s.d);
     start(&s, "0");
-    expect_log(&s, "1 of 1 accounts, 6 answers");
+    daemon_await_log(&s.d, "1 of 1 accounts, 6 answers");
     belief after = believed(&s, "mallory");
     cr_assert(after.verdict == ADDER_FLAGGED && after.queries == before.queries &&
               after.flagged_at == before.flagged_at);
@@ -269,9 +263,9 @@ Test(daemon_snapshot, a_torn_file_is_named_and_the_one_before_is_used_and_kept, 
     daemon_stop(&s.d);
     cut_by_one(s.path);
     start(&s, "0");
-    expect_log(&s, "state: torn or changed");
-    expect_log(&s, "restored from ");
-    expect_log(&s, "state.1, written");
+    daemon_await_log(&s.d, "state: torn or changed");
+    daemon_await_log(&s.d, "restored from ");
+    daemon_await_log(&s.d, "state.1, written");
     cr_assert_eq(believed(&s, "mallory").queries, 2 * WINDOW);
     daemon_stop(&s.d);
     cr_assert(snapshot_open(&from, s.older, error, sizeof error), "the good one is kept: %s",
@@ -280,8 +274,8 @@ Test(daemon_snapshot, a_torn_file_is_named_and_the_one_before_is_used_and_kept, 
     cut_by_one(s.path);
     cut_by_one(s.older);
     start(&s, "0");
-    expect_log(&s, "state.1: torn or changed");
-    expect_log(&s, "starting with nothing learnt");
+    daemon_await_log(&s.d, "state.1: torn or changed");
+    daemon_await_log(&s.d, "starting with nothing learnt");
     cr_assert_not(known(&s, "mallory"));
     daemon_stop(&s.d);
     stage_close(&s);
@@ -294,7 +288,7 @@ Test(daemon_snapshot, a_file_of_another_window_is_named_and_the_daemon_serves, .
     send_all(&s, "mallory", 1, 2);
     daemon_stop(&s.d);
     daemon_start(&s.d, DAEMON_FLAGS("--snapshot", s.path, "--window", "8"));
-    expect_log(&s, "expected a snapshot of window 8, came one of 16");
+    daemon_await_log(&s.d, "expected a snapshot of window 8, came one of 16");
     cr_assert_not(known(&s, "mallory"));
     daemon_stop(&s.d);
     stage_close(&s);
@@ -342,7 +336,7 @@ Test(daemon_snapshot, with_fewer_places_those_who_would_go_last_come_back_and_th
     }
     daemon_stop(&s.d);
     start_with(&s, "0", "16");
-    expect_log(&s, "16 of 40 accounts, 40 answers");
+    daemon_await_log(&s.d, "16 of 40 accounts, 40 answers");
     for (uint64_t i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "account-%u", (unsigned)i);
         adder_explanation *why = NULL;

@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "benign.h"
+#include "calibrated.h"
 #include "daemon_ask.h"
 #include "daemon_fixture.h"
-#include "dataset.h"
 
-#define SOURCES TEST_DATA "/d64/src/"
 enum { DIM = 64, WINDOW = 16, MEMBERS = 64, EACH = 8 };
 
 typedef struct {
@@ -21,37 +19,11 @@ typedef struct {
     fixture_rows thief;
 } stage;
 
-static void calibrate(const char *directory) {
-    static char error[512];
-    reference *made;
-    dataset data = {0};
-    dataset_files files = {.embeddings = SOURCES "benign_test.emb.f16.npy",
-                           .classes = SOURCES "benign_test.pred.u8.npy",
-                           .range = {0, SIZE_MAX, 2},
-                           .dim = DIM,
-                           .class_count = 10};
-    cr_assert(dataset_load(&data, &files, error, sizeof error), "%s", error);
-    cr_assert(reference_load(&made, directory, error, sizeof error), "%s", error);
-    benign_plan plan = {.data = &data,
-                        .kinds = 1,
-                        .window_rows = WINDOW,
-                        .fpr = 0.001,
-                        .false_alarms = 0.001,
-                        .queries = 2000,
-                        .tolerance = 4.0,
-                        .accounts = 400,
-                        .seed = 1};
-    cr_assert(benign_measure(&plan, made, error, sizeof error), "%s", error);
-    cr_assert(reference_save_calibration(made, directory, error, sizeof error), "%s", error);
-    reference_close(made);
-    dataset_close(&data);
-}
-
 static void stage_open(stage *s, const char *const flags[]) {
     s->honest = fixture_source(DIM, "benign_test");
     s->thief = fixture_source(DIM, "atk_cifar100");
     daemon_open(&s->d, DIM);
-    calibrate(s->d.reference);
+    calibrated_make(s->d.reference, DIM, WINDOW);
     daemon_start(&s->d, flags);
 }
 
@@ -445,15 +417,11 @@ Test(verdicts, an_explanation_adds_up_to_the_score_and_the_excess_of_the_reply) 
 Test(verdicts, the_log_says_what_decides) {
     stage s;
     stage_open(&s, DAEMON_NO_FLAGS);
-    char *log = daemon_log(&s.d);
-    cr_assert(strstr(log, "mode enforce, action poison: accounts are flagged by their evidence, at "
-                          "most 0.001 of honest ones in 2000 queries"),
-              "%s", log);
-    free(log);
+    daemon_await_log(&s.d,
+                     "mode enforce, action poison: accounts are flagged by their evidence, at "
+                     "most 0.001 of honest ones in 2000 queries");
     daemon_stop(&s.d);
     daemon_start(&s.d, DAEMON_FLAGS("--window", "8"));
-    log = daemon_log(&s.d);
-    cr_assert(strstr(log, "calibrated for window 16: no evidence is kept for window 8"), "%s", log);
-    free(log);
+    daemon_await_log(&s.d, "calibrated for window 16: no evidence is kept for window 8");
     stage_close(&s);
 }

@@ -23,8 +23,10 @@ static char replay_title[] = "adder replay";
 static char demo_title[] = "adder demo";
 static char ping_title[] = "adder ping";
 static char info_title[] = "adder info";
+static char top_title[] = "adder top";
 static char explain_title[] = "adder explain";
 static char forget_title[] = "adder forget";
+static char hash_name_title[] = "adder hash-name";
 static char snapshot_title[] = "adder snapshot";
 
 static const command commands[] = {
@@ -35,8 +37,10 @@ static const command commands[] = {
     {"demo", demo_title, cli_demo, "stream honest accounts and thieves and print how they fared"},
     {"ping", ping_title, cli_ping, "see whether the daemon answers"},
     {"info", info_title, cli_info, "print what the daemon serves and its limits"},
+    {"top", top_title, cli_top, "show what the daemon does, and its riskiest accounts"},
     {"explain", explain_title, cli_explain, "print why an account or a group has its verdict"},
     {"forget", forget_title, cli_forget, "drop an account's window, memory and evidence"},
+    {"hash-name", hash_name_title, cli_hash_name, "print what an account is called in a log"},
     {"snapshot", snapshot_title, cli_snapshot, "check a daemon's snapshot and print what is in it"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -11,10 +11,14 @@
 #include "arguments.h"
 #include "connect.h"
 #include "explain_print.h"
+#include "fetch.h"
+#include "remote.h"
 #include "stream.h"
 
 typedef struct {
     const char *url;
+    const char *token_file;
+    const char *model;
     const char *account;
     bool takes_account;
     bool is_group;
@@ -24,6 +28,22 @@ typedef struct {
 
 static const struct argp_option options[] = {
     {"connect", 'u', "URL", 0, "The daemon", 1},
+    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
+    {0},
+};
+
+static const struct argp_option info_options[] = {
+    {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
+    {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
+    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
+    {0},
+};
+
+static const struct argp_option explain_options[] = {
+    {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
+    {"group", 'g', 0, 0, "NAME is a group's", 1},
+    {"model", 'm', "MODEL", 0, "With http://: whose account, where several are served", 1},
+    {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
     {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
     {0},
 };
@@ -43,6 +63,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         break;
     case 'u':
         o->url = value;
+        break;
+    case 'm':
+        o->model = value;
+        break;
+    case 'T':
+        o->token_file = value;
         break;
     case 'g':
         o->is_group = true;
@@ -87,11 +113,21 @@ static adder_status forget(adder_client *client, const ask_options *o, adder_err
     return status;
 }
 
-static adder_status explain(adder_client *client, const ask_options *o, adder_error *error) {
-    bool known;
-    adder_status status = explain_print(client, o->account, o->is_group, &known, error);
-    if (status == ADDER_OK && !known) {
+/* Owns the explanation, which may be NULL. */
+static void print_explanation(adder_explanation *explanation) {
+    if (explanation == NULL) {
         printf("not known\n");
+        return;
+    }
+    explain_print(explanation);
+    adder_explanation_free(explanation);
+}
+
+static adder_status explain(adder_client *client, const ask_options *o, adder_error *error) {
+    adder_explanation *explanation = NULL;
+    adder_status status = adder_explain(client, o->account, o->is_group, &explanation, error);
+    if (status == ADDER_OK) {
+        print_explanation(explanation);
     }
     return status;
 }
@@ -119,43 +155,87 @@ static void print_model(const adder_model *model) {
     }
 }
 
+static void print_info(const adder_info *info) {
+    printf("version          %s\n", info->version);
+    printf("engine           %s%s\n", info->engine, info->degraded ? " (degraded)" : "");
+    printf("up               %.0f s\n", info->uptime_s);
+    printf("accounts         %" PRIu64 " of at most %" PRIu64 "\n", info->accounts,
+           info->accounts_max);
+    printf("rows scored      %" PRIu64 " (requests answered: %" PRIu64 ")\n", info->rows,
+           info->requests);
+    printf("limits           %" PRIu64 " rows, %" PRIu64 " bytes a request\n", info->rows_max,
+           info->message_bytes_max);
+    for (size_t i = 0; i < info->models; i++) {
+        print_model(&info->model[i]);
+    }
+}
+
 static adder_status info(adder_client *client, const ask_options *o, adder_error *error) {
     adder_info info;
     adder_status status = adder_hello(client, &info, error);
     (void)o;
-    if (status != ADDER_OK) {
-        return status;
-    }
-    printf("version          %s\n", info.version);
-    printf("engine           %s%s\n", info.engine, info.degraded ? " (degraded)" : "");
-    printf("up               %.0f s\n", info.uptime_s);
-    printf("accounts         %" PRIu64 " of at most %" PRIu64 "\n", info.accounts,
-           info.accounts_max);
-    printf("rows scored      %" PRIu64 " (requests answered: %" PRIu64 ")\n", info.rows,
-           info.requests);
-    printf("limits           %" PRIu64 " rows, %" PRIu64 " bytes a request\n", info.rows_max,
-           info.message_bytes_max);
-    for (size_t i = 0; i < info.models; i++) {
-        print_model(&info.model[i]);
+    if (status == ADDER_OK) {
+        print_info(&info);
     }
     return status;
 }
 
-typedef adder_status (*question)(adder_client *client, const ask_options *o, adder_error *error);
+/* ---- the same over HTTP ---- */
 
-static int ask(int argc, char **argv, const struct argp *argp, bool takes_account,
-               question question) {
-    ask_options o = {.takes_account = takes_account, .timeout_ms = ADDER_TIMEOUT_MS_DEFAULT};
-    adder_client *client = NULL;
-    adder_error error = {0};
-    argp_parse(argp, argc, argv, 0, NULL, &o);
-    adder_options client_options = connect_options(&o.tls, o.timeout_ms);
-    adder_status status = adder_open(&client, o.url, &client_options, &error);
-    if (status == ADDER_OK) {
-        status = question(client, &o, &error);
+static bool info_over_http(fetch *fetch, const ask_options *o, adder_error *error) {
+    adder_info info;
+    bool good = remote_info(fetch, &info, error->text, sizeof error->text);
+    (void)o;
+    if (good) {
+        print_info(&info);
     }
+    return good;
+}
+
+static bool explain_over_http(fetch *fetch, const ask_options *o, adder_error *error) {
+    adder_explanation *explanation = NULL;
+    bool good = remote_explain(fetch, &(remote_question){o->account, o->is_group, o->model},
+                               &explanation, error->text, sizeof error->text);
+    if (good) {
+        print_explanation(explanation);
+    }
+    return good;
+}
+
+/* ---- */
+
+typedef struct {
+    const struct argp *argp;
+    bool takes_account;
+    adder_status (*ask)(adder_client *client, const ask_options *o, adder_error *error);
+    bool (*ask_over_http)(fetch *fetch, const ask_options *o,
+                          adder_error *error); /* NULL: cannot */
+} question;
+
+static bool ask_wire(const question *q, const ask_options *o, adder_error *error) {
+    adder_client *client = NULL;
+    adder_options client_options = connect_options(&o->tls, o->timeout_ms);
+    bool good = adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
+                q->ask(client, o, error) == ADDER_OK;
     adder_close(client);
-    if (status != ADDER_OK) {
+    return good;
+}
+
+static bool ask_http(const question *q, const ask_options *o, adder_error *error) {
+    fetch *fetch = NULL;
+    bool good =
+        fetch_open(&fetch, o->url, o->token_file, o->timeout_ms, error->text, sizeof error->text) &&
+        q->ask_over_http(fetch, o, error);
+    fetch_close(fetch);
+    return good;
+}
+
+static int ask(int argc, char **argv, const question *q) {
+    ask_options o = {.takes_account = q->takes_account, .timeout_ms = ADDER_TIMEOUT_MS_DEFAULT};
+    adder_error error = {0};
+    argp_parse(q->argp, argc, argv, 0, NULL, &o);
+    bool http = q->ask_over_http != NULL && fetch_is_url(o.url);
+    if (http ? !ask_http(q, &o, &error) : !ask_wire(q, &o, &error)) {
         fprintf(stderr, "%s: %s\n", argv[0], error.text);
         return CLI_EXIT_FAILURE;
     }
@@ -167,25 +247,25 @@ int cli_ping(int argc, char **argv) {
                                      .parser = parse_option,
                                      .doc = "See whether the daemon answers.",
                                      .children = connect_children};
-    return ask(argc, argv, &argp, false, ping);
+    return ask(argc, argv, &(question){&argp, false, ping, NULL});
 }
 
 int cli_info(int argc, char **argv) {
-    static const struct argp argp = {.options = options,
+    static const struct argp argp = {.options = info_options,
                                      .parser = parse_option,
                                      .doc = "Print what the daemon serves and its limits.",
                                      .children = connect_children};
-    return ask(argc, argv, &argp, false, info);
+    return ask(argc, argv, &(question){&argp, false, info, info_over_http});
 }
 
 int cli_explain(int argc, char **argv) {
-    static const struct argp argp = {.options = name_options,
+    static const struct argp argp = {.options = explain_options,
                                      .parser = parse_option,
                                      .args_doc = "NAME",
                                      .doc = "Print why an account, or a group, has its verdict. "
                                             "For operators, never for end users.",
                                      .children = connect_children};
-    return ask(argc, argv, &argp, true, explain);
+    return ask(argc, argv, &(question){&argp, true, explain, explain_over_http});
 }
 
 int cli_forget(int argc, char **argv) {
@@ -195,5 +275,5 @@ int cli_forget(int argc, char **argv) {
         .args_doc = "NAME",
         .doc = "Drop an account's, or a group's, window, memory and evidence.",
         .children = connect_children};
-    return ask(argc, argv, &argp, true, forget);
+    return ask(argc, argv, &(question){&argp, true, forget, NULL});
 }

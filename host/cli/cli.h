@@ -23,8 +23,10 @@ int cli_replay(int argc, char **argv);
 int cli_demo(int argc, char **argv);
 int cli_ping(int argc, char **argv);
 int cli_info(int argc, char **argv);
+int cli_top(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_forget(int argc, char **argv);
+int cli_hash_name(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
 
 /* Draws `label` and a bar on stderr when that is a terminal, at most ten times a second, and ends

@@ -86,16 +86,8 @@ static void print_history(const adder_explanation *e) {
     }
 }
 
-adder_status explain_print(adder_client *client, const char *name, bool is_group, bool *known,
-                           adder_error *error) {
-    adder_explanation *explanation = NULL;
-    adder_status status = adder_explain(client, name, is_group, &explanation, error);
-    *known = explanation != NULL;
-    if (*known) {
-        print_verdict(explanation);
-        print_classes(explanation);
-        print_history(explanation);
-    }
-    adder_explanation_free(explanation);
-    return status;
+void explain_print(const adder_explanation *explanation) {
+    print_verdict(explanation);
+    print_classes(explanation);
+    print_history(explanation);
 }

@@ -12,9 +12,14 @@
 #include "snapshot_parts.h"
 #include "snapshot_stage.h"
 
-enum { ERROR_BYTES = 1024, COUNTS_BYTES = 16, EXPORT_BYTES_MAX = 1 << 16 };
+enum {
+    ERROR_BYTES = 1024,
+    COUNTS_BYTES = 16 + ACCOUNTS_SECRET_BYTES + 8,
+    EXPORT_BYTES_MAX = 1 << 16
+};
 
-/* The head of a file of our own state, in which nothing is held; the two counts end it. */
+/* The head of a file of our own state, in which nothing is held; two counts, a secret and another
+ * count end it. */
 static const unsigned char *our_head(size_t *bytes) {
     static unsigned char *head;
     static size_t head_bytes;
@@ -44,7 +49,8 @@ static unsigned char *file_of(const unsigned char *bytes, size_t size, size_t *f
     if (kind == FUZZ_SNAPSHOT_RECORDS) {
         memcpy(file, head, head_bytes);
         bytes_put(file + head_bytes - COUNTS_BYTES, bytes[1], 8);
-        bytes_put(file + head_bytes - COUNTS_BYTES / 2, bytes[2], 8);
+        bytes_put(file + head_bytes - COUNTS_BYTES + 8, bytes[2], 8);
+        bytes_put(file + head_bytes - 8, bytes[3], 8);
     }
     if (tail > 0) {
         stage_seal(file, *file_bytes);
@@ -163,13 +169,12 @@ static void seed_file(const char *const names[FUZZ_SNAPSHOT_KINDS], size_t accou
     stage_clear(s);
     seed(names[FUZZ_SNAPSHOT_WHOLE], FUZZ_SNAPSHOT_WHOLE, file, bytes);
     seed(names[FUZZ_SNAPSHOT_SEALED], FUZZ_SNAPSHOT_SEALED, file, bytes - SNAPSHOT_HASH_BYTES);
-    unsigned char *records = file + head_bytes - 2;
-    unsigned char held = file[head_bytes - COUNTS_BYTES];
-    unsigned char answered = file[head_bytes - COUNTS_BYTES / 2];
-    records[0] = held;
-    records[1] = answered;
+    const unsigned char counts[] = {file[head_bytes - COUNTS_BYTES],
+                                    file[head_bytes - COUNTS_BYTES + 8], file[head_bytes - 8]};
+    unsigned char *records = file + head_bytes - sizeof counts;
+    memcpy(records, counts, sizeof counts);
     seed(names[FUZZ_SNAPSHOT_RECORDS], FUZZ_SNAPSHOT_RECORDS, records,
-         bytes - SNAPSHOT_HASH_BYTES - head_bytes + 2);
+         bytes - SNAPSHOT_HASH_BYTES - head_bytes + sizeof counts);
     free(file);
 }
 

@@ -13,6 +13,6 @@ enum {
     FUZZ_SNAPSHOT_WHOLE,
     FUZZ_SNAPSHOT_KINDS,
 };
-enum { FUZZ_SNAPSHOT_COUNTS = 3 }; /* bytes of an input before its records */
+enum { FUZZ_SNAPSHOT_COUNTS = 4 }; /* bytes of an input before its records */
 
 #endif

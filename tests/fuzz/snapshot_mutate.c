@@ -11,14 +11,14 @@
 
 enum { RECORDS_MAX = 32 };
 
-/* Where each account of an input begins; the last is where the answers do. */
+/* Where each account of an input begins; the last is where what follows does. */
 typedef struct {
     size_t offset[RECORDS_MAX + 1];
     size_t count;
-} records;
+} bounds;
 
-static records find_accounts(const uint8_t *bytes, size_t size) {
-    records found = {.offset = {FUZZ_SNAPSHOT_COUNTS}};
+static bounds find_accounts(const uint8_t *bytes, size_t size) {
+    bounds found = {.offset = {FUZZ_SNAPSHOT_COUNTS}};
     bytes_reader r = {
         .at = bytes + FUZZ_SNAPSHOT_COUNTS, .left = size - FUZZ_SNAPSHOT_COUNTS, .ok = true};
     snapshot_account account;
@@ -32,7 +32,7 @@ static records find_accounts(const uint8_t *bytes, size_t size) {
 /* One account goes, or comes again at the beginning; its name's last byte changes mostly, since no
  * account may be there twice. */
 static size_t change_accounts(uint8_t *bytes, size_t size, size_t size_max, uint64_t *random) {
-    records found = find_accounts(bytes, size);
+    bounds found = find_accounts(bytes, size);
     if (found.count == 0) {
         return size;
     }

@@ -14,6 +14,8 @@
 
 enum { ERROR_BYTES = 1024, NAME_BYTES = 32, HALF_LIFE = 8 };
 
+static const unsigned char secret[ACCOUNTS_SECRET_BYTES];
+
 static float draw(uint64_t *random) {
     return (float)fuzz_random(random, 1 << 16) / (float)(1 << 15) - 1.0f;
 }
@@ -82,10 +84,14 @@ stage *stage_get(void) {
     s.reference = draw_reference();
     s.identity = snapshot_identity_of(s.reference, STAGE_WINDOW, STAGE_RANK, HALF_LIFE);
     s.rules = open_rules();
+    accounts *accounts = accounts_open(STAGE_PLACES);
+    FUZZ_EXPECT(accounts != NULL);
+    accounts_set_secret(accounts, secret); /* or no two runs would do the same */
     s.state = (snapshot_state){
         .engine = open_engine(s.reference),
-        .accounts = accounts_open(STAGE_PLACES),
+        .accounts = accounts,
         .judge = judge_open(&(judge_options){.terms = {.rules = s.rules, .release_after = 10},
+                                             .accounts = accounts,
                                              .slots_max = STAGE_PLACES,
                                              .window_rows = STAGE_WINDOW,
                                              .observations_max = STAGE_BATCH}),
@@ -192,6 +198,8 @@ void stage_clear(stage *s) {
         judge_forget(s->state.judge, slot);
         accounts_remove(s->state.accounts, accounts_name_of(s->state.accounts, slot));
     }
+    judge_clear_absent(s->state.judge);
+    accounts_set_secret(s->state.accounts, secret);
     answers_clear(s->state.answers);
     memset(s->key, 0, sizeof s->key);
 }
