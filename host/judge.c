@@ -164,13 +164,23 @@ static void leave(judge *j, uint32_t slot) {
     }
 }
 
-static void come(judge *j, uint32_t slot) {
-    const verdict_belief *belief = records_find(j->records, &j->key[slot]);
-    if (belief != NULL) {
-        verdict_record record = verdict_resumed(belief);
+static void take_place(judge *j, uint32_t slot, const accounts_key *key) {
+    forget_trace(j, slot);
+    j->key[slot] = *key;
+    audit_begin(j->audit, slot);
+}
+
+/* Who comes takes his record before who goes leaves one, which might displace it. */
+static void exchange(judge *j, uint32_t slot, const accounts_key *key) {
+    const verdict_belief *belief = records_find(j->records, key);
+    bool known = belief != NULL;
+    verdict_record record = known ? verdict_resumed(belief) : (verdict_record){0};
+    records_drop(j->records, key);
+    leave(j, slot);
+    take_place(j, slot, key);
+    if (known) {
         verdicts_restore(j->verdicts, slot, &record);
         audit_restore(j->audit, slot, record.verdict);
-        records_drop(j->records, &j->key[slot]);
         tell_flagged(j, slot, record.verdict);
     }
 }
@@ -181,13 +191,9 @@ static void hand_over(judge *j, const batch *batch) {
     for (size_t i = 0; i < batch_arrivals(batch); i++) {
         const batch_arrival *arrival = batch_arrived(batch, i);
         if (j->verdicts != NULL) {
-            leave(j, arrival->slot);
-        }
-        forget_trace(j, arrival->slot);
-        j->key[arrival->slot] = arrival->key;
-        audit_begin(j->audit, arrival->slot);
-        if (j->verdicts != NULL) {
-            come(j, arrival->slot);
+            exchange(j, arrival->slot, &arrival->key);
+        } else {
+            take_place(j, arrival->slot, &arrival->key);
         }
     }
 }

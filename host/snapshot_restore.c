@@ -131,9 +131,7 @@ static bool put_accounts(const snapshot *s, const snapshot_state *state, uint64_
         if (engine_import(state->engine, slot, a.exported, a.exported_bytes) != ENGINE_OK) {
             return false;
         }
-        if (a.has_verdict) {
-            judge_restore(state->judge, slot, &a.verdict);
-        }
+        judge_restore(state->judge, slot, &a.verdict); /* zero where it had none, but for whose */
     }
     return true;
 }

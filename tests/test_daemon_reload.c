@@ -55,7 +55,10 @@ static void finish(stage *s) {
     fixture_rows_free(&s->rows);
 }
 
-/* How many lines of the log hold the words. */
+#define RELOADED "\"event\":\"reloaded\""
+#define REFUSED "\"event\":\"reload_refused\""
+
+/* How often the words stand in the log. */
 static size_t told(const stage *s, const char *words) {
     size_t count = 0;
     char *log = daemon_log(&s->d);
@@ -68,16 +71,14 @@ static size_t told(const stage *s, const char *words) {
 
 /* Sends SIGHUP and waits until the daemon has said one of the two for once more. */
 static void reload(stage *s, const char *words) {
-    size_t good = told(s, "reloaded"), bad = told(s, "reload refused");
+    size_t good = told(s, RELOADED), bad = told(s, REFUSED);
     nng_time until = nng_clock() + DAEMON_TIMEOUT_MS;
     kill(s->d.child, SIGHUP);
-    while (told(s, "reloaded") == good && told(s, "reload refused") == bad) {
+    while (told(s, RELOADED) == good && told(s, REFUSED) == bad) {
         cr_assert_lt(nng_clock(), until, "no word of the reload");
         nng_msleep(LOOK_MS);
     }
-    if (told(s, words) == 0) {
-        cr_assert_fail("expected %s, it said:\n%s", words, daemon_log(&s->d));
-    }
+    daemon_await_log(&s->d, words);
 }
 
 /* What one more row of the account is answered, by which code. */
@@ -180,7 +181,7 @@ Test(reload, any_fault_keeps_what_was_and_says_which_line) {
     write_file(&s, "reference: /nonexistent\n");
     reload(&s, "adder.yaml:4: reference: /nonexistent/reference.json");
     cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
-    cr_assert_eq(told(&s, "reloaded"), 0);
+    cr_assert_eq(told(&s, RELOADED), 0);
     finish(&s);
 }
 
@@ -329,9 +330,9 @@ Test(reload, no_request_is_lost_while_references_and_modes_change, .timeout = 12
         make_reference(&s, "animals", 8 + i % 3, animals); /* another service each time */
         write_file(&s, "models:\n- reference: %s\n- reference: %s\n  mode: %s\n  threshold: %zu\n",
                    animals, faces, i % 2 ? "shadow" : "enforce", i);
-        size_t before = told(&s, "reloaded");
+        size_t before = told(&s, RELOADED);
         reload(&s, "reloaded");
-        cr_assert_eq(told(&s, "reloaded"), before + 1);
+        cr_assert_eq(told(&s, RELOADED), before + 1);
     }
     atomic_store(&enough, true);
     for (size_t i = 0; i < CALLERS; i++) {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "child.h"
 #include "evidence.h"
 #include "snapshot.h"
@@ -496,6 +497,54 @@ Test(snapshot, a_file_of_version_1_is_read_and_has_no_records) {
     close_parts(&b);
     free(whole);
     stage_close(&a);
+}
+
+/* A row of the account in the slot, which the engine says nothing of. */
+static void ask(stage *s, uint32_t slot, batch *batch) {
+    static const uint32_t class_index;
+    static const float x[DIM];
+    batch_clear(batch);
+    batch_put(batch, &(batch_key){&(wire_request){.rows = 1,
+                                                  .classes = (const unsigned char *)&class_index,
+                                                  .dtype = WIRE_F32,
+                                                  .embeddings = (const unsigned char *)x},
+                                  DIM, &slot});
+    judge_observe(s->judge, batch);
+}
+
+/* A daemon without rules for evidence saved it, one with them goes on. */
+Test(snapshot, an_account_without_a_verdict_is_remembered_as_itself_when_it_loses_its_place) {
+    stage s;
+    char error[ERROR_BYTES] = "", text[32];
+    size_t restored;
+    bool fresh;
+    stage_open(&s);
+    judge_close(s.judge);
+    s.judge = judge_open(&(judge_options){.accounts = s.accounts,
+                                          .slots_max = PLACES,
+                                          .window_rows = WINDOW,
+                                          .observations_max = BATCH});
+    cr_assert_not_null(s.judge);
+    accounts_touch(s.accounts, name_of(0, text), &fresh);
+    save(&s);
+    close_parts(&s);
+    open_parts(&s, PLACES);
+    cr_assert(load(&s, PLACES, &restored, error), "%s", error);
+    cr_assert_eq(restored, 1);
+    batch *batch = batch_open(&(batch_options){
+        .rows_max = BATCH, .places_max = BATCH, .slots_max = PLACES, .window_rows = WINDOW});
+    cr_assert_not_null(batch);
+    accounts_key key = accounts_key_of(s.accounts, name_of(0, text));
+    uint32_t slot = accounts_find(s.accounts, name_of(0, text));
+    ask(&s, slot, batch);
+    batch_clear(batch);
+    batch_arrive(batch, slot, accounts_key_of(s.accounts, name_of(1, text)));
+    judge_skip(s.judge, batch);
+    verdict_record found;
+    cr_assert(judge_absent(s.judge, &key, &found));
+    cr_assert_eq(found.queries, 1);
+    batch_close(batch);
+    stage_close(&s);
 }
 
 /* ---- torn, changed ---- */

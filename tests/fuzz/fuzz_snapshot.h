@@ -4,15 +4,26 @@
 #ifndef ADDER_FUZZ_SNAPSHOT_H
 #define ADDER_FUZZ_SNAPSHOT_H
 
-/* RECORDS: how many accounts and answers, one byte each, and their records: the target puts the
- * head of its own state before them. SEALED: a file without its tail. In both the target makes the
- * checksum. WHOLE: a file as it is. */
+#include "accounts.h"
+
+/* PARTS: version, counts and secret, and then the accounts, records and answers: the target puts
+ * the head of its own state before them. SEALED: a file without its tail. In both the target makes
+ * the checksum. WHOLE: a file as it is. */
 enum {
-    FUZZ_SNAPSHOT_RECORDS,
+    FUZZ_SNAPSHOT_PARTS,
     FUZZ_SNAPSHOT_SEALED,
     FUZZ_SNAPSHOT_WHOLE,
     FUZZ_SNAPSHOT_KINDS,
 };
-enum { FUZZ_SNAPSHOT_COUNTS = 4 }; /* bytes of an input before its records */
+/* Where what comes before the parts lies: a byte each, but for the secret. */
+enum {
+    FUZZ_SNAPSHOT_KIND,
+    FUZZ_SNAPSHOT_VERSION, /* even: 1; odd: 2 */
+    FUZZ_SNAPSHOT_ACCOUNTS,
+    FUZZ_SNAPSHOT_ANSWERS,
+    FUZZ_SNAPSHOT_RECORDS,
+    FUZZ_SNAPSHOT_SECRET,
+    FUZZ_SNAPSHOT_HEAD_BYTES = FUZZ_SNAPSHOT_SECRET + ACCOUNTS_SECRET_BYTES,
+};
 
 #endif
