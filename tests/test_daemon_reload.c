@@ -213,6 +213,14 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     reload(&s, "reloaded");
     cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
+    /* and with another memory, thus another service: only the window begins anew */
+    ask_model(&s, NULL, "alice");
+    write_file(&s, "reference: %s\nhalf-life: 77\n", s.d.reference);
+    reload(&s, RELOADED);
+    a = ask_model(&s, NULL, "mallory");
+    cr_assert(a.decision == ADDER_POISON && a.fill == 1, "decision %d, fill %u", a.decision,
+              a.fill);
+    cr_assert_neq(ask_model(&s, NULL, "alice").decision, ADDER_POISON);
     finish(&s);
 }
 
