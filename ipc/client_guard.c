@@ -133,8 +133,12 @@ void client_guard_learn(client_guard *g, const adder_rows *rows, const adder_rep
             learn(g, rows->accounts[i], false, is_flagged, decision);
         }
         const char *group = rows->groups != NULL ? rows->groups[i] : NULL;
-        if (group != NULL && reply->group_verdicts != NULL) {
-            learn(g, group, true, reply->group_verdicts[i] == ADDER_FLAGGED, decision);
+        bool group_flagged =
+            reply->group_verdicts != NULL && reply->group_verdicts[i] == ADDER_FLAGGED;
+        /* What is done to who is on the allow-list says nothing of the rest of its group. */
+        bool exempt = reply->reasons != NULL && reply->reasons[i] == ADDER_ALLOWED;
+        if (group != NULL && reply->group_verdicts != NULL && !(group_flagged && exempt)) {
+            learn(g, group, true, group_flagged, decision);
         }
     }
     pthread_mutex_unlock(&g->lock);

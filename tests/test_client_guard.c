@@ -280,3 +280,23 @@ Test(guard, a_flagged_group_is_remembered_for_accounts_not_yet_seen) {
     cr_assert_eq(assumed(g, "new", "gang"), ADDER_ALLOW);
     client_guard_close(g);
 }
+
+Test(guard, what_is_done_to_who_is_on_the_allow_list_is_not_done_to_its_group) {
+    client_guard *g = client_guard_open(10);
+    const char *account = "friend", *group = "gang";
+    uint8_t decision = ADDER_ALLOW, verdict = ADDER_CLEAN, group_verdict = ADDER_FLAGGED;
+    uint8_t reason = ADDER_ALLOWED;
+    adder_rows rows = {.count = 1, .accounts = &account, .groups = &group};
+    adder_reply reply = {.count = 1,
+                         .decisions = &decision,
+                         .verdicts = &verdict,
+                         .group_verdicts = &group_verdict,
+                         .reasons = &reason};
+    tell(g, "a", "gang", true, true);
+    client_guard_learn(g, &rows, &reply);
+    cr_assert_eq(assumed(g, "new", "gang"), ADDER_POISON);
+    group_verdict = ADDER_CLEAN;
+    client_guard_learn(g, &rows, &reply);
+    cr_assert_eq(assumed(g, "new", "gang"), ADDER_ALLOW, "the group came clean");
+    client_guard_close(g);
+}

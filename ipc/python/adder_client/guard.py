@@ -24,7 +24,7 @@ from collections import Counter, OrderedDict
 import numpy as np
 
 from .errors import UNANSWERED, AdderError
-from .wire import Decision, Reply, Rows, Verdict
+from .wire import Decision, Reason, Reply, Rows, Verdict
 
 POLICIES = ("keep", "allow")
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -62,8 +62,13 @@ class Guard:
                 self._learn((name, False), is_flagged, decision)
             if rows.groups is not None and reply.group_verdicts is not None:
                 groups = (reply.group_verdicts == Verdict.FLAGGED).tolist()
-                for group, is_flagged, decision in zip(rows.groups, groups, decisions):
-                    if group is not None:
+                # What is done to who is on the allow-list says nothing of the rest of its group.
+                reasons = [None] * rows.count if reply.reasons is None else reply.reasons.tolist()
+                exempt = [reason == Reason.ALLOWED for reason in reasons]
+                for group, is_flagged, decision, passes in zip(
+                    rows.groups, groups, decisions, exempt
+                ):
+                    if group is not None and not (is_flagged and passes):
                         self._learn((group, True), is_flagged, decision)
 
     def _learn(self, key: tuple[str, bool], is_flagged: bool, decision: int) -> None:

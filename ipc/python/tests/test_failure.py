@@ -121,6 +121,14 @@ def test_a_flagged_group_is_remembered_for_accounts_not_yet_seen():
     new = wire.rows(["new", "gang"], classes, embeddings, ["gang", None], None, False, False)
     reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
     assert list(reply.decisions) == [Decision.POISON, Decision.ALLOW]
+    friend = wire.rows(["f", "g"], classes, embeddings, ["gang", None], None, False, True)
+    allowed = np.zeros(2, np.uint8)
+    reasons = np.array([wire.Reason.ALLOWED, wire.Reason.NONE], np.uint8)
+    guard.learn(
+        friend, wire.Reply(allowed, allowed, allowed, group_verdicts=flagged, reasons=reasons)
+    )
+    reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
+    assert reply.decisions[0] == Decision.POISON, "one of the gang is on the allow-list"
     guard.forget("gang", group=True)
     reply = guard.answer(new, 0, False, AdderError("timed_out", ""))
     assert list(reply.decisions) == [Decision.ALLOW] * 2
