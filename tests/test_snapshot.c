@@ -237,6 +237,39 @@ Test(snapshot, a_file_of_version_1_is_read_and_has_no_records) {
     stage_close(&a);
 }
 
+/* A judge that reaches no verdict by evidence: by a threshold, or in mode off. */
+static void open_without_evidence(stage *s) {
+    stage_open_parts(s, PLACES);
+    judge_close(s->judge);
+    s->judge = judge_open(&(judge_options){.accounts = s->accounts,
+                                           .slots_max = PLACES,
+                                           .window_rows = WINDOW,
+                                           .observations_max = BATCH});
+    cr_assert_not_null(s->judge);
+}
+
+/* A daemon that was started in mode off for a while has saved what it did not look at. */
+Test(snapshot, what_is_believed_outlives_a_daemon_that_decides_without_evidence) {
+    stage a, off, b;
+    char error[ERROR_BYTES] = "";
+    size_t restored;
+    stage_open(&a);
+    stage_live(&a, PLACES + 6, 400);
+    stage_save(&a);
+    off = b = a;
+    open_without_evidence(&off);
+    cr_assert(stage_load(&off, PLACES, &restored, error), "%s", error);
+    cr_assert_null(judge_record(off.judge, 0), "evidence decides nothing here");
+    stage_save(&off);
+    stage_open_parts(&b, PLACES);
+    cr_assert(stage_load(&b, PLACES, &restored, error), "%s", error);
+    cr_assert_eq(same_accounts(&a, &b), PLACES);
+    cr_assert_geq(same_records(&a, &b), PLACES);
+    stage_close_parts(&b);
+    stage_close_parts(&off);
+    stage_close(&a);
+}
+
 /* A row of the account in the slot, which the engine says nothing of. */
 static void ask(stage *s, uint32_t slot, batch *batch) {
     static const uint32_t class_index;
@@ -257,12 +290,8 @@ Test(snapshot, an_account_without_a_verdict_is_remembered_as_itself_when_it_lose
     size_t restored;
     bool fresh;
     stage_open(&s);
-    judge_close(s.judge);
-    s.judge = judge_open(&(judge_options){.accounts = s.accounts,
-                                          .slots_max = PLACES,
-                                          .window_rows = WINDOW,
-                                          .observations_max = BATCH});
-    cr_assert_not_null(s.judge);
+    stage_close_parts(&s);
+    open_without_evidence(&s);
     accounts_touch(s.accounts, stage_name(0, text), &fresh);
     stage_save(&s);
     stage_close_parts(&s);
