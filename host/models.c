@@ -23,8 +23,7 @@ struct model {
     config_model config; /* nothing is left open in it */
     size_t place;        /* in the configuration */
     reference *reference;
-    reference_benign *benign; /* instead of the reference's, since a reload; or NULL */
-    lists *lists;             /* NULL: none */
+    lists *lists; /* NULL: none */
     snapshot_identity identity;
     service *service;
     keeper *keeper;             /* NULL: nothing is kept */
@@ -48,7 +47,6 @@ static void model_fini(model *m) {
     keeper_close(m->keeper);
     service_close(m->service);
     lists_close(m->lists);
-    reference_benign_close(m->benign);
     reference_close(m->reference);
 }
 
@@ -271,17 +269,23 @@ static bool prepare(models *all, const config *c, model *new, char *error, size_
     return true;
 }
 
+/* Of a reference that stays the tables are exchanged: NULL where it is calibrated no more. */
+static void exchange_benign(reference *stays, reference *goes) {
+    reference_benign_close(stays->benign);
+    stays->benign = goes->benign;
+    stays->statistics.benign = goes->statistics.benign;
+    goes->benign = NULL;
+    goes->statistics.benign = NULL;
+}
+
 /* Moves what stays of the old one into the new one, whose tables and lists take the place of the
  * old one's. The reference stays the old one: the engine has borrowed it. */
 static void revise(model *new, model *old) {
-    reference_benign *benign = new->reference->benign;
-    new->reference->benign = NULL;
-    new->reference->statistics.benign = NULL;
-    reference_close(new->reference);
     service_revise(old->service, new->revision);
+    exchange_benign(old->reference, new->reference);
+    reference_close(new->reference);
     new->revision = NULL;
     new->reference = old->reference;
-    new->benign = benign;
     new->service = old->service;
     new->keeper = old->keeper;
     old->reference = NULL;
@@ -354,7 +358,7 @@ static void announce_policy(const model *m) {
     static const char *const actions[] = {"poison", "label_only", "flag"};
     const config_model *c = &m->config;
     const char *name = m->identity.model;
-    const reference_benign *benign = m->benign != NULL ? m->benign : m->reference->benign;
+    const reference_benign *benign = m->reference->benign;
     bool matches = benign != NULL && benign->evidence.window_rows == c->window_rows;
     if (benign != NULL && !matches) {
         log_event(LOG_WARNING, "policy",

@@ -69,6 +69,14 @@ static size_t told(const stage *s, const char *words) {
     return count;
 }
 
+static void await_told(const stage *s, const char *words, size_t count) {
+    nng_time until = nng_clock() + DAEMON_TIMEOUT_MS;
+    while (told(s, words) < count) {
+        cr_assert_lt(nng_clock(), until, "'%s' was not told %zu times", words, count);
+        nng_msleep(LOOK_MS);
+    }
+}
+
 /* Sends SIGHUP and waits until the daemon has said one of the two for once more. */
 static void reload(stage *s, const char *words) {
     size_t good = told(s, RELOADED), bad = told(s, REFUSED);
@@ -123,6 +131,16 @@ static void make_reference(stage *s, const char *name, size_t rank_max, char pat
     daemon_path(&s->d, name, path);
     cr_assert(reference_save(made, path, error, sizeof error), "%s", error);
     reference_close(made);
+}
+
+static void calibrate(stage *s, const char *reference) {
+    child_result made = child_run(
+        s->d.folder, (const char *const[]){
+                         ADDER_PATH, "calibrate", "--reference", reference, "--embeddings",
+                         TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
+                         TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
+    cr_assert_eq(made.status, 0, "%s", made.err);
+    child_result_free(&made);
 }
 
 /* ---- one model ---- */
@@ -191,13 +209,7 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     start(&s);
     cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
-    child_result made = child_run(
-        s.d.folder, (const char *const[]){
-                        ADDER_PATH, "calibrate", "--reference", s.d.reference, "--embeddings",
-                        TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
-                        TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
-    cr_assert_eq(made.status, 0, "%s", made.err);
-    child_result_free(&made);
+    calibrate(&s, s.d.reference);
     reload(&s, "flagged by their evidence");
     answer a = ask_model(&s, NULL, "mallory");
     cr_assert(a.has_excess && a.fill == 2, "fill %u", a.fill);
@@ -213,6 +225,29 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     reload(&s, "reloaded");
     cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
+    finish(&s);
+}
+
+Test(reload, a_calibration_that_is_gone_is_not_said_to_decide) {
+    stage s;
+    char animals[PATH_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    calibrate(&s, animals);
+    write_file(&s, "reference: %s\n", animals);
+    start(&s);
+    daemon_await_log(&s.d, "flagged by their evidence");
+    make_reference(&s, "animals", 0, animals);
+    reload(&s, "no threshold for window 16");
+    cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
+    calibrate(&s, animals);
+    reload(&s, "reloaded");
+    await_told(&s, "flagged by their evidence", 2);
+    cr_assert(ask_model(&s, NULL, "mallory").has_excess);
+    make_reference(&s, "animals", 0, animals);
+    reload(&s, "reloaded");
+    await_told(&s, "no threshold for window 16", 2);
+    cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
     finish(&s);
 }
 
