@@ -269,6 +269,29 @@ static bool prepare(models *all, const config *c, model *new, char *error, size_
     return true;
 }
 
+static bool is_kept(const models *all, const char *path) {
+    size_t i = 0;
+    while (i < all->count &&
+           (all->model[i].keeper == NULL || strcmp(all->model[i].config.snapshot, path) != 0)) {
+        i++;
+    }
+    return i < all->count;
+}
+
+/* Of those that are new, while a file that another daemon keeps is still a reason to refuse. One
+ * that a model of ours keeps is locked, and is opened when that model has gone. */
+static bool open_new_keepers(const models *all, const config *c, model *new, char *error,
+                             size_t error_bytes) {
+    for (size_t i = 0; i < c->models; i++) {
+        bool later = new[i].config.snapshot == NULL || is_kept(all, new[i].config.snapshot);
+        if (new[i].stays == NULL && !later && !open_keeper(c, &new[i], true, error, error_bytes)) {
+            config_blame(c, new[i].place, "snapshot", error, error_bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Of a reference that stays the tables are exchanged: NULL where it is calibrated no more. */
 static void exchange_benign(reference *stays, reference *goes) {
     reference_benign_close(stays->benign);
@@ -301,7 +324,8 @@ static bool is_named(const model *among, size_t count, const model *m) {
     return i < count;
 }
 
-/* After this nothing can fail but a keeper, whose model then goes on without. */
+/* After this nothing can fail but to open a file again that was ours just now: its model then goes
+ * on without. */
 static void take_over(models *all, const config *c, model *new) {
     char error[512];
     for (size_t i = 0; i < c->models; i++) {
@@ -316,7 +340,8 @@ static void take_over(models *all, const config *c, model *new) {
     }
     close_all(all->model, all->count);
     for (size_t i = 0; i < c->models; i++) {
-        if (new[i].stays == NULL && !open_keeper(c, &new[i], true, error, sizeof error)) {
+        bool opens = new[i].stays == NULL &&new[i].keeper == NULL;
+        if (opens && !open_keeper(c, &new[i], true, error, sizeof error)) {
             log_event(LOG_ERROR, "failed", "%s", error);
         }
         new[i].stays = NULL;
@@ -338,6 +363,7 @@ bool models_reload(models *all, const config *c, char *error, size_t error_bytes
         const model *stays = new[i].stays;
         services[i] = stays != NULL ? stays->service : new[i].service;
     }
+    good = good && open_new_keepers(all, c, new, error, error_bytes);
     if (good && !front_serve(all->options.front, services, c->models)) {
         snprintf(error, error_bytes, "out of memory");
         good = false;

@@ -3,6 +3,7 @@
  * that a fault changes nothing.
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
@@ -306,6 +309,35 @@ Test(reload, a_model_goes_and_comes_and_the_other_one_notices_nothing) {
     cr_assert_eq(ask_model(&s, "animals", "a").fill, 1, "another reference, another service");
     cr_assert_eq(ask_info(s.d.client).model[1].rank, 16);
     cr_assert_eq(ask_model(&s, "faces", "a").fill, 5);
+    finish(&s);
+}
+
+Test(reload, a_model_whose_file_another_daemon_keeps_is_refused_with_all_else) {
+    stage s;
+    char animals[PATH_BYTES], faces[PATH_BYTES], state[PATH_BYTES], lock[PATH_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    make_reference(&s, "faces", 0, faces);
+    daemon_path(&s.d, "state", state);
+    daemon_path(&s.d, "state.lock", lock);
+    write_file(&s, "models:\n- reference: %s\n", animals);
+    start(&s);
+    int other = open(lock, O_RDWR | O_CREAT, 0600);
+    cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == 0);
+    write_file(&s, "models:\n- reference: %s\n- reference: %s\n  snapshot: %s\n", animals, faces,
+               state);
+    reload(&s, "adder.yaml:7: snapshot: ");
+    cr_assert_eq(told(&s, RELOADED), 0);
+    cr_assert_eq(ask_info(s.d.client).models, 1);
+    close(other);
+    reload(&s, "reloaded");
+    cr_assert_eq(ask_info(s.d.client).models, 2);
+    make_reference(&s, "faces", 8, faces); /* its own lock is in nobody's way */
+    reload(&s, "reloaded");
+    cr_assert_eq(told(&s, RELOADED), 2);
+    other = open(lock, O_RDWR);
+    cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) != 0, "the new one keeps the file");
+    close(other);
     finish(&s);
 }
 
