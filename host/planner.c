@@ -31,10 +31,18 @@ static bool is_answer_to(const answer *answer, const request *r) {
     return answer->digest == r->digest && answer->rows == rows;
 }
 
+static answer *answer_before(const planner *p, const request *r) {
+    answer_key key = {r->wire.client, r->wire.seq};
+    return r->wire.identified ? answers_find(p->options.answers, key) : NULL;
+}
+
+bool planner_knows(const planner *p, const request *r) {
+    return answer_before(p, r) != NULL;
+}
+
 /* A repeated request gets its first answer. PLANNED_ROWS: it is not a repeated one. */
 static planned plan_repeated(planner *p, request *r) {
-    answer_key key = {r->wire.client, r->wire.seq};
-    answer *answer = r->wire.identified ? answers_find(p->options.answers, key) : NULL;
+    answer *answer = answer_before(p, r);
     if (answer == NULL) {
         return PLANNED_ROWS;
     }

@@ -226,7 +226,7 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
-        if (admission_expires(r)) {
+        if (!planner_knows(&s->planner, r) && admission_expires(r)) {
             give_back(s, r);
             continue;
         }
