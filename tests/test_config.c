@@ -84,7 +84,7 @@ Test(config, flags_are_over_the_environment_over_the_file_over_defaults) {
     cr_assert_eq(c->rows_max, 300);
     cr_assert_eq(c->model[0].mode, WIRE_OFF);
     cr_assert_eq(c->queue_rows_max, 100);
-    cr_assert_eq(c->connections_max, 1024);
+    cr_assert_eq(c->connections_max, 4096);
     config_close(c);
     unsetenv("ADDER_MAX_ROWS");
     unsetenv("ADDER_MODE");
@@ -171,6 +171,10 @@ static const struct {
     {"listen: x\0y", 11, "adder.yaml:", ""},
     {BASE "admin-token-file: t\n", 0, "adder.yaml:3: admin-token-file: ", "expected admin"},
     {"listen: x\nmodels:\n- {reference: a, snapshot: s}\n- {reference: b, snapshot: s}\n", 0,
+     "adder.yaml:4: snapshot: ", "a file for each model"},
+    {"listen: x\nmodels:\n- {reference: a, snapshot: s.1}\n- {reference: b, snapshot: s}\n", 0,
+     "adder.yaml:4: snapshot: ", "a file for each model"},
+    {"listen: x\nmodels:\n- {reference: a, snapshot: s}\n- {reference: b, snapshot: s.tmp}\n", 0,
      "adder.yaml:4: snapshot: ", "a file for each model"},
 };
 
