@@ -115,6 +115,14 @@ Test(snapshot_hostile, sealed_cut_files_and_absurd_lengths_are_refused, .timeout
     copy[head + 1] = 0; /* no name */
     stage_write_sealed(&s, copy, bytes);
     stage_refuses(&s, "account 1 of 3");
+    memcpy(copy, whole, bytes);
+    copy[head + 2] = 0xff; /* a name that no request can have, nor JSON say */
+    stage_write_sealed(&s, copy, bytes);
+    stage_refuses(&s, "account 1 of 3");
+    memcpy(copy, whole, bytes);
+    copy[21] = 0x1b; /* the model's first letter: what a terminal would obey */
+    stage_write_sealed(&s, copy, bytes);
+    stage_refuses(&s, "head");
     free(copy);
     free(whole);
     stage_close(&s);
