@@ -36,7 +36,7 @@ enum {
 
 /* What is known of a model at the moment of writing; texts are borrowed. */
 typedef struct {
-    const char *name;
+    char name[WIRE_MODEL_BYTES_MAX + 1]; /* its service may be gone by then */
     wire_mode mode;
     wire_action action;
     size_t accounts, accounts_max;

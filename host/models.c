@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "capacity.h"
+#include "inherit.h"
 #include "keeper.h"
 #include "lists.h"
 #include "log.h"
@@ -265,6 +266,9 @@ static bool prepare(models *all, const config *c, model *new, char *error, size_
             service_limits(new->service)->rows_max);
         config_blame(c, new->place, "reference", error, error_bytes);
         return false;
+    }
+    if (old != NULL) {
+        inherit_beliefs(new->service, old->service);
     }
     return true;
 }

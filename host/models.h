@@ -5,7 +5,8 @@
  * A reload takes everything over or nothing. A model whose reference describes the same statistics
  * (model, dim, classes, rank, mean, factor, trace), window and memory keeps its accounts: only what
  * it judges by is exchanged, between two batches. Another reference, window or memory is another
- * service, beside the old one until that has answered what it has, and begins with nothing learnt.
+ * service, beside the old one until that has answered what it has: windows begin anew, and accounts
+ * are believed to be what they were (inherit.h).
  *
  * Threads: one at a time.
  */

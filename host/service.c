@@ -46,8 +46,7 @@ service_counts service_count(const service *s) {
 void service_look(service *s, metrics_model_now *now) {
     terms told = told_of(s);
     const policy *policy = &told.judge.policy;
-    *now = (metrics_model_now){.name = s->limits.model,
-                               .mode = policy->mode,
+    *now = (metrics_model_now){.mode = policy->mode,
                                .action = policy->action,
                                .accounts = atomic_load(&s->accounts_held),
                                .accounts_max = s->options.accounts_max,
@@ -56,6 +55,7 @@ void service_look(service *s, metrics_model_now *now) {
                                .block_bytes = s->facts.bytes_per_block,
                                .bytes_held = atomic_load(&s->bytes_held),
                                .degraded = atomic_load(&s->degraded)};
+    snprintf(now->name, sizeof now->name, "%s", s->limits.model);
     queue_waiting(s->queue, &now->queue_requests, &now->queue_rows);
     queue_pulse(s->queue, &now->queue_takes, &now->queue_busy);
 }

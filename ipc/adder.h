@@ -95,6 +95,8 @@ typedef enum {
 typedef struct {
     int timeout_ms;         /* for each call; default ADDER_TIMEOUT_MS_DEFAULT */
     size_t reply_bytes_max; /* longer replies are refused; default 256 MiB */
+    const char *model;      /* of all calls, but of rows that name another; NULL when the daemon
+                             * serves one. 1..128 bytes, copied */
     /* PEM files, read by adder_open: needed for tls+tcp://, all three, and refused else. */
     const char *tls_ca_file;     /* who must have signed the daemon's certificate */
     const char *tls_cert_file;   /* ours, which the daemon wants to see */
@@ -114,7 +116,7 @@ typedef struct {
     const uint32_t *classes;     /* [N] predicted class */
     adder_dtype dtype;           /* default f32 */
     const void *embeddings;      /* [N, dim], row-major, C-contiguous */
-    const char *model;           /* NULL when the daemon serves one */
+    const char *model;           /* NULL: the client's */
     bool want_poison;            /* ask for replacement outputs */
     const char *const *groups;   /* NULL, or [N]: 1..128 bytes, or NULL where a row has none */
     bool want_detail;            /* ask for the reply's detail */

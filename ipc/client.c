@@ -243,7 +243,13 @@ uint32_t adder_retry_after_ms(const adder_client *client) {
     return client != NULL ? (uint32_t)atomic_load(&client->retry_after_ms) : 0;
 }
 
+const char *client_model(const adder_client *client, const char *named) {
+    const char *own = client->model[0] != '\0' ? client->model : NULL;
+    return named != NULL ? named : own;
+}
+
 adder_status client_ask(adder_client *client, client_exchange *x, adder_error *error) {
+    x->request.model = client_model(client, x->request.model);
     adder_status status = encode(x, error);
     if (status == ADDER_OK) {
         status = run(client, x, error);
@@ -301,6 +307,7 @@ static adder_client *client_new(const char *url, const adder_options *given, nng
         return NULL;
     }
     memcpy(client->url, url, length);
+    snprintf(client->model, sizeof client->model, "%s", given->model != NULL ? given->model : "");
     client->tls = tls;
     client->on_failure = given->on_failure;
     pthread_mutex_init(&client->serving, NULL);
@@ -338,6 +345,12 @@ adder_status adder_open(adder_client **out, const char *url, const adder_options
     if ((unsigned)given.on_failure > ADDER_FAIL_ERROR) {
         return client_fail(error, ADDER_BAD_REQUEST, "on_failure: expected 0 to %d, came %u",
                            ADDER_FAIL_ERROR, (unsigned)given.on_failure);
+    }
+    if (given.model != NULL) {
+        adder_status named = client_check_name(given.model, "model", 0, error);
+        if (named != ADDER_OK) {
+            return named;
+        }
     }
     nng_tls_config *tls = NULL;
     adder_status status = open_tls(&given, url, &tls, error);

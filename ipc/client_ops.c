@@ -232,10 +232,11 @@ adder_status adder_score(adder_client *client, const adder_rows *rows, adder_rep
 
 /* What hello said last of the model that is asked about; of none its classes stay 0. */
 static void look_up_model(adder_client *client, client_guard_case *c) {
+    const char *named = client_model(client, c->rows->model);
     pthread_mutex_lock(&client->serving);
     for (size_t i = 0; i < client->served.models; i++) {
         const wire_model *model = &client->served.model[i];
-        if (c->rows->model == NULL || strcmp(c->rows->model, model->name) == 0) {
+        if (named == NULL || strcmp(named, model->name) == 0) {
             c->classes = model->classes;
             c->hard_label = model->hard_label;
             break;

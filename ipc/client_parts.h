@@ -19,8 +19,9 @@
 struct adder_client {
     int timeout_ms;
     size_t reply_bytes_max;
-    nng_tls_config *tls; /* NULL but for tls+tcp:// */
-    uint64_t id;         /* `client` on the wire */
+    nng_tls_config *tls;                  /* NULL but for tls+tcp:// */
+    uint64_t id;                          /* `client` on the wire */
+    char model[WIRE_MODEL_BYTES_MAX + 1]; /* empty: none was given */
     atomic_uint_fast64_t seq;
     /* The daemon's limits. message_bytes_max 0 is: not asked yet; it is written after rows_max. */
     atomic_uint_fast64_t rows_max;
@@ -37,6 +38,9 @@ struct adder_client {
     nng_socket idle_sockets[ADDER_CONNECTIONS_MAX];
     char url[];
 };
+
+/* Whose model a call is about that names this one; NULL: none. */
+const char *client_model(const adder_client *client, const char *named);
 
 /* One question: what goes out, how long it may take, where the answer goes. */
 typedef struct {

@@ -228,6 +228,14 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     reload(&s, "reloaded");
     cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
+    /* and with another memory, thus another service: only the window begins anew */
+    ask_model(&s, NULL, "alice");
+    write_file(&s, "reference: %s\nhalf-life: 77\n", s.d.reference);
+    reload(&s, RELOADED);
+    a = ask_model(&s, NULL, "mallory");
+    cr_assert(a.decision == ADDER_POISON && a.fill == 1, "decision %d, fill %u", a.decision,
+              a.fill);
+    cr_assert_neq(ask_model(&s, NULL, "alice").decision, ADDER_POISON);
     finish(&s);
 }
 
@@ -256,6 +264,33 @@ Test(reload, a_calibration_that_is_gone_is_not_said_to_decide) {
 
 /* ---- several ---- */
 
+/* Of calls that name none themselves. */
+static void ask_by_the_client_s_model(stage *s) {
+    adder_client *client;
+    adder_error error;
+    adder_explanation *explanation;
+    bool known;
+    adder_options options = {.timeout_ms = DAEMON_TIMEOUT_MS, .model = "animals"};
+    cr_assert_eq(adder_open(&client, s->d.url, &options, &error), ADDER_OK, "%s", error.text);
+    cr_assert_eq(adder_explain(client, "mallory", false, &explanation, &error), ADDER_OK, "%s",
+                 error.text);
+    cr_assert_eq(explanation->window, 2);
+    adder_explanation_free(explanation);
+    cr_assert(adder_forget(client, "mallory", &known, &error) == ADDER_OK && known);
+    cr_assert_eq(ask_last(client, "mallory", &s->rows, 0, 1).fill, 1);
+    adder_close(client);
+    cr_assert_eq(ask_model(s, "faces", "mallory").fill, 5, "another model's account was forgotten");
+    cr_assert_eq(adder_explain(s->d.client, "mallory", false, &explanation, &error),
+                 ADDER_UNKNOWN_MODEL);
+    child_result r =
+        child_run(s->d.folder, (const char *const[]){ADDER_PATH, "explain", "--connect", s->d.url,
+                                                     "--model", "faces", "mallory", NULL});
+    cr_assert_eq(r.status, 0, "%s", r.err);
+    child_result_free(&r);
+    options.model = "";
+    cr_assert_eq(adder_open(&client, s->d.url, &options, &error), ADDER_BAD_REQUEST);
+}
+
 Test(reload, models_are_told_apart_by_name_each_with_its_own_window_threshold_and_mode) {
     stage s;
     char animals[PATH_BYTES], faces[PATH_BYTES];
@@ -282,6 +317,7 @@ Test(reload, models_are_told_apart_by_name_each_with_its_own_window_threshold_an
     cr_assert(none.status == ADDER_UNKNOWN_MODEL && strstr(none.text, "2 are served"), "%s",
               none.text);
     cr_assert_eq(ask_info(s.d.client).accounts, 2);
+    ask_by_the_client_s_model(&s);
     finish(&s);
 }
 

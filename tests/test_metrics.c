@@ -134,7 +134,7 @@ Test(metrics, gauges_are_written_as_given) {
 Test(metrics, a_label_is_escaped) {
     metrics *m = metrics_open();
     metrics_now now = serving;
-    now.model[0].name = "a\"b\\c\nd \xc3\xa4";
+    strcpy(now.model[0].name, "a\"b\\c\nd \xc3\xa4");
     metrics_model_of(m, now.model[0].name);
     char *text = text_of(m, &now);
     expect(text, "adder_rows_total{model=\"a\\\"b\\\\c\\nd \xc3\xa4\"}", 0);
@@ -255,7 +255,7 @@ Test(metrics, models_are_counted_apart_and_by_the_mode_that_was_in_force) {
     enforced.mode = WIRE_ENFORCE;
     now.models = 2;
     now.model[1] = now.model[0];
-    now.model[1].name = "n";
+    strcpy(now.model[1].name, "n");
     metrics_decided(metrics_model_of(m, "m"), &shadow);
     metrics_decided(metrics_model_of(m, "m"), &enforced);
     metrics_decided(metrics_model_of(m, "n"), &shadow);

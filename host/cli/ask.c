@@ -18,12 +18,11 @@
 typedef struct {
     const char *url;
     const char *token_file;
-    const char *model;
     const char *account;
     bool takes_account;
     bool is_group;
     size_t timeout_ms;
-    connect_tls tls;
+    connect_flags connect;
 } ask_options;
 
 static const struct argp_option options[] = {
@@ -42,7 +41,6 @@ static const struct argp_option info_options[] = {
 static const struct argp_option explain_options[] = {
     {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
     {"group", 'g', 0, 0, "NAME is a group's", 1},
-    {"model", 'm', "MODEL", 0, "With http://: whose account, where several are served", 1},
     {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
     {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
     {0},
@@ -59,13 +57,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     ask_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->tls;
+        state->child_inputs[0] = &o->connect;
         break;
     case 'u':
         o->url = value;
-        break;
-    case 'm':
-        o->model = value;
         break;
     case 'T':
         o->token_file = value;
@@ -194,7 +189,7 @@ static bool info_over_http(fetch *fetch, const ask_options *o, adder_error *erro
 
 static bool explain_over_http(fetch *fetch, const ask_options *o, adder_error *error) {
     adder_explanation *explanation = NULL;
-    bool good = remote_explain(fetch, &(remote_question){o->account, o->is_group, o->model},
+    bool good = remote_explain(fetch, &(remote_question){o->account, o->is_group, o->connect.model},
                                &explanation, error->text, sizeof error->text);
     if (good) {
         print_explanation(explanation);
@@ -214,7 +209,7 @@ typedef struct {
 
 static bool ask_wire(const question *q, const ask_options *o, adder_error *error) {
     adder_client *client = NULL;
-    adder_options client_options = connect_options(&o->tls, o->timeout_ms);
+    adder_options client_options = connect_options(&o->connect, o->timeout_ms);
     bool good = adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
                 q->ask(client, o, error) == ADDER_OK;
     adder_close(client);

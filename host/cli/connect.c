@@ -3,9 +3,10 @@
  */
 #include "connect.h"
 
-enum { KEY_CA = 2000, KEY_CERT, KEY_KEY, KEY_NAME };
+enum { KEY_MODEL = 'm', KEY_CA = 2000, KEY_CERT, KEY_KEY, KEY_NAME };
 
 static const struct argp_option options[] = {
+    {"model", KEY_MODEL, "MODEL", 0, "Which one, where several are served", 2},
     {"tls-ca", KEY_CA, "FILE", 0, "tls+tcp: who signed the daemon's certificate (PEM)", 3},
     {"tls-cert", KEY_CERT, "FILE", 0, "tls+tcp: our certificate (PEM)", 3},
     {"tls-key", KEY_KEY, "FILE", 0, "tls+tcp: its key, unencrypted (PEM)", 3},
@@ -15,19 +16,22 @@ static const struct argp_option options[] = {
 };
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
-    connect_tls *tls = state->input;
+    connect_flags *flags = state->input;
     switch (key) {
+    case KEY_MODEL:
+        flags->model = value;
+        break;
     case KEY_CA:
-        tls->ca_file = value;
+        flags->ca_file = value;
         break;
     case KEY_CERT:
-        tls->cert_file = value;
+        flags->cert_file = value;
         break;
     case KEY_KEY:
-        tls->key_file = value;
+        flags->key_file = value;
         break;
     case KEY_NAME:
-        tls->server_name = value;
+        flags->server_name = value;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -38,10 +42,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
 static const struct argp argp = {.options = options, .parser = parse_option};
 const struct argp_child connect_children[] = {{&argp, 0, NULL, 0}, {0}};
 
-adder_options connect_options(const connect_tls *tls, size_t timeout_ms) {
+adder_options connect_options(const connect_flags *flags, size_t timeout_ms) {
     return (adder_options){.timeout_ms = (int)timeout_ms,
-                           .tls_ca_file = tls->ca_file,
-                           .tls_cert_file = tls->cert_file,
-                           .tls_key_file = tls->key_file,
-                           .tls_server_name = tls->server_name};
+                           .model = flags->model,
+                           .tls_ca_file = flags->ca_file,
+                           .tls_cert_file = flags->cert_file,
+                           .tls_key_file = flags->key_file,
+                           .tls_server_name = flags->server_name};
 }

@@ -1,5 +1,6 @@
 /*
- * connect.h - the flags by which every subcommand that asks the daemon shows its certificate.
+ * connect.h - the flags by which every subcommand that asks the daemon says whose model it means,
+ * and shows its certificate.
  */
 #ifndef ADDER_CONNECT_H
 #define ADDER_CONNECT_H
@@ -11,15 +12,16 @@
 
 /* Zeroed: no flag was given. */
 typedef struct {
+    const char *model;
     const char *ca_file;
     const char *cert_file;
     const char *key_file;
     const char *server_name;
-} connect_tls;
+} connect_flags;
 
-/* A parser's children; at ARGP_KEY_INIT it sets child_inputs[0] to its connect_tls. */
+/* A parser's children; at ARGP_KEY_INIT it sets child_inputs[0] to its connect_flags. */
 extern const struct argp_child connect_children[];
 
-adder_options connect_options(const connect_tls *tls, size_t timeout_ms);
+adder_options connect_options(const connect_flags *flags, size_t timeout_ms);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct {
     dataset_files files;
     size_t batch_rows;
     size_t timeout_ms;
-    connect_tls tls;
+    connect_flags connect;
 } replay_options;
 
 static const struct argp_option options[] = {
@@ -36,7 +36,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     replay_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->tls;
+        state->child_inputs[0] = &o->connect;
         break;
     case 'u':
         o->url = value;
@@ -105,13 +105,21 @@ static bool send_all(const replay_options *o, const stream *stream, const datase
     return true;
 }
 
+static size_t window_of(const adder_info *info, const char *model) {
+    size_t i = 0;
+    while (model != NULL && i + 1 < info->models && strcmp(info->model[i].name, model) != 0) {
+        i++;
+    }
+    return (size_t)info->model[i].window;
+}
+
 static bool replay(const replay_options *o, adder_error *error) {
     dataset data = {0};
     stream_clock clock = {0};
     stream_tally tally = {0};
     adder_info info;
     adder_client *client = NULL;
-    adder_options client_options = connect_options(&o->tls, o->timeout_ms);
+    adder_options client_options = connect_options(&o->connect, o->timeout_ms);
     bool fine = dataset_load(&data, &o->files, error->text, sizeof error->text) &&
                 adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
                 adder_hello(client, &info, error) == ADDER_OK;
@@ -123,7 +131,7 @@ static bool replay(const replay_options *o, adder_error *error) {
         stream stream = {.client = client,
                          .account = o->account,
                          .dim = data.dim,
-                         .window_rows = (size_t)info.model[0].window,
+                         .window_rows = window_of(&info, o->connect.model),
                          .clock = &clock};
         double start_ms = stream_now_ms();
         fine = send_all(o, &stream, &data, &tally, error);
