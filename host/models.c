@@ -267,10 +267,17 @@ static bool prepare(models *all, const config *c, model *new, char *error, size_
         config_blame(c, new->place, "reference", error, error_bytes);
         return false;
     }
-    if (old != NULL) {
-        inherit_beliefs(new->service, old->service);
-    }
     return true;
+}
+
+/* As late as can be: what is believed of accounts from now on, by the old ones, is not seen. */
+static void inherit(models *all, const config *c, const model *new) {
+    for (size_t i = 0; i < c->models; i++) {
+        const model *old = find_model(all, new[i].identity.model);
+        if (old != NULL && new[i].stays == NULL) {
+            inherit_beliefs(new[i].service, old->service);
+        }
+    }
 }
 
 static bool is_kept(const models *all, const char *path) {
@@ -368,6 +375,9 @@ bool models_reload(models *all, const config *c, char *error, size_t error_bytes
         services[i] = stays != NULL ? stays->service : new[i].service;
     }
     good = good && open_new_keepers(all, c, new, error, error_bytes);
+    if (good) {
+        inherit(all, c, new);
+    }
     if (good && !front_serve(all->options.front, services, c->models)) {
         snprintf(error, error_bytes, "out of memory");
         good = false;

@@ -236,6 +236,14 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     cr_assert(a.decision == ADDER_POISON && a.fill == 1, "decision %d, fill %u", a.decision,
               a.fill);
     cr_assert_neq(ask_model(&s, NULL, "alice").decision, ADDER_POISON);
+    /* also where the two services before looked at no evidence */
+    write_file(&s, "reference: %s\nhalf-life: 77\nmode: off\n", s.d.reference);
+    reload(&s, RELOADED);
+    write_file(&s, "reference: %s\nhalf-life: 78\nmode: off\n", s.d.reference);
+    reload(&s, RELOADED);
+    write_file(&s, "reference: %s\nhalf-life: 79\n", s.d.reference);
+    reload(&s, RELOADED);
+    cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
     finish(&s);
 }
 
