@@ -146,7 +146,7 @@ static bool open_service(const models *all, const config *c, model *m, char *err
     return service_open(&m->service, &options, error, error_bytes);
 }
 
-/* fresh: there may be another model's state in the file, and requests have come. */
+/* fresh: there may be another model's state in the file, or requests have come. */
 static bool open_keeper(const config *c, model *m, bool fresh, char *error, size_t error_bytes) {
     return m->config.snapshot == NULL ||
            keeper_open(&m->keeper,
@@ -290,12 +290,14 @@ static bool is_kept(const models *all, const char *path) {
 }
 
 /* Of those that are new, while a file that another daemon keeps is still a reason to refuse. One
- * that a model of ours keeps is locked, and is opened when that model has gone. */
-static bool open_new_keepers(const models *all, const config *c, model *new, char *error,
+ * that a model of ours keeps is locked, and is opened when that model has gone. A model that takes
+ * nobody's place finds what it had learnt when it went. */
+static bool open_new_keepers(models *all, const config *c, model *new, char *error,
                              size_t error_bytes) {
     for (size_t i = 0; i < c->models; i++) {
         bool later = new[i].config.snapshot == NULL || is_kept(all, new[i].config.snapshot);
-        if (new[i].stays == NULL && !later && !open_keeper(c, &new[i], true, error, error_bytes)) {
+        bool fresh = find_model(all, new[i].identity.model) != NULL;
+        if (new[i].stays == NULL && !later && !open_keeper(c, &new[i], fresh, error, error_bytes)) {
             config_blame(c, new[i].place, "snapshot", error, error_bytes);
             return false;
         }

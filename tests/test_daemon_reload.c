@@ -385,6 +385,28 @@ Test(reload, a_model_whose_file_another_daemon_keeps_is_refused_with_all_else) {
     finish(&s);
 }
 
+/* What it learnt until it went is in its file, and would be written over a minute later. */
+Test(reload, a_model_that_comes_again_restores_its_snapshot) {
+    stage s;
+    char animals[PATH_BYTES], faces[PATH_BYTES], state[PATH_BYTES], with[YAML_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    make_reference(&s, "faces", 0, faces);
+    daemon_path(&s.d, "state", state);
+    snprintf(with, sizeof with, "models:\n- reference: %s\n- reference: %s\n  snapshot: %s\n",
+             animals, faces, state);
+    write_file(&s, "%s", with);
+    start(&s);
+    ask_model(&s, "faces", "a");
+    cr_assert_eq(ask_model(&s, "faces", "a").fill, 2);
+    write_file(&s, "models:\n- reference: %s\n", animals);
+    reload(&s, RELOADED);
+    write_file(&s, "%s", with);
+    reload(&s, RELOADED);
+    cr_assert_eq(ask_model(&s, "faces", "a").fill, 3);
+    finish(&s);
+}
+
 /* ---- under load ---- */
 
 enum { CALLERS = 3, RELOADS = 12 };
