@@ -115,6 +115,24 @@ Test(admission, requests_that_are_all_expired_leave_nothing_behind) {
     cr_assert(now.queue_rows == 0 && now.queue_requests == 0 && now.accounts == 0);
 }
 
+/* Expired says that nothing was counted: who believed that would send the same rows anew. */
+Test(admission, a_repeated_request_gets_its_answer_however_late_it_is) {
+    wire_outgoing request = score_of(3);
+    request.identified = true;
+    request.client = 5;
+    request.seq = 1;
+    request.deadline_ms = 60000;
+    stub_server_begin(&stage, 0, &request);
+    work();
+    cr_assert_eq(told(0, &request).fill, 3);
+    request.deadline_ms = 1;
+    stub_server_begin(&stage, 0, &request);
+    wait_past(admission_clock_ns() + 2000000);
+    work();
+    answer_told a = told(0, &request);
+    cr_assert(a.code == WIRE_OK && a.fill == 3, "code %d, fill %u", (int)a.code, a.fill);
+}
+
 /* ---- overload ---- */
 
 Test(admission, who_is_refused_for_the_load_is_told_when_to_come_again) {
