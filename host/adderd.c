@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -407,9 +408,22 @@ static bool run(daemon_state *d, char *error) {
     return true;
 }
 
+/* Who starts us with one of them closed would have the log, or the child of a snapshot, write into
+ * whatever is opened next. */
+static void hold_standard_files(void) {
+    int file = STDIN_FILENO;
+    while (file >= 0 && file <= STDERR_FILENO) {
+        file = open("/dev/null", O_RDWR); /* the lowest that is free */
+    }
+    if (file > STDERR_FILENO) {
+        close(file);
+    }
+}
+
 int main(int argc, char **argv) {
     daemon_state d = {0};
     char error[ERROR_BYTES];
+    hold_standard_files();
     catch_signals();
     config_parse(&d.flags, argc, argv);
     bool good = run(&d, error);

@@ -3,6 +3,7 @@
  */
 #include "admin.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -249,10 +250,23 @@ static const struct {
 };
 enum { PAGES = sizeof pages / sizeof *pages };
 
+/* Any of 127.0.0.0/8, at each of which the port may have been opened. */
+static bool is_loopback_address(const char *host) {
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    size_t length = strcspn(host, ":");
+    if (length >= sizeof text) {
+        return false;
+    }
+    memcpy(text, host, length);
+    text[length] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 /* The host's name of "NAME", "NAME:PORT" or "[ADDRESS]:PORT" is one that only this machine itself
  * can have answered to. */
 static bool is_own_name(const char *host) {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    static const char *const names[] = {"localhost", "[::1]"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t length = strlen(names[i]);
         if (strncasecmp(host, names[i], length) == 0 &&
@@ -260,7 +274,7 @@ static bool is_own_name(const char *host) {
             return true;
         }
     }
-    return false;
+    return is_loopback_address(host);
 }
 
 /* A page of somebody else's, in a browser on this machine, could give its own name this machine's
@@ -287,7 +301,7 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
     bool probe = at < PAGES && pages[at].open;
     if (!probe && !is_called_rightly(a, connection)) {
         return send_refusal(connection, path, MHD_HTTP_MISDIRECTED_REQUEST,
-                            "expected localhost, 127.0.0.1 or [::1] as the host's name");
+                            "expected localhost, an address 127.x.x.x or [::1] as the host's name");
     }
     if (!probe && file == NULL && !is_authorized(a, connection)) {
         return send_refusal(connection, path, MHD_HTTP_UNAUTHORIZED, "expected the admin token");

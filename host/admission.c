@@ -85,13 +85,13 @@ bool admission_puts(admission *a, request *r) {
     }
 }
 
-bool admission_expires(request *r) {
-    if (r->deadline_ns == 0 || admission_clock_ns() < r->deadline_ns) {
-        return false;
-    }
+bool admission_is_late(const request *r) {
+    return r->deadline_ns != 0 && admission_clock_ns() >= r->deadline_ns;
+}
+
+void admission_expire(request *r) {
     request_refuse(r, WIRE_EXPIRED,
                    "deadline_ms: it had passed when the request's turn came; nothing was counted");
-    return true;
 }
 
 void admission_taken(admission *a, size_t rows) {

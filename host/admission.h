@@ -43,8 +43,10 @@ bool admission_is_full(const admission *a);
 void admission_shed(const admission *a, request *r, bool excess);
 /* Puts a decoded request into the queue. False: it has been refused; else it is the owner's. */
 bool admission_puts(admission *a, request *r);
-/* Its turn has come: whether its caller waits no longer, as which it then has been refused. */
-bool admission_expires(request *r);
+/* Its turn has come: whether its caller waits no longer. */
+bool admission_is_late(const request *r);
+/* Refuses as that. */
+void admission_expire(request *r);
 /* The owner has taken so many rows from the queue, and has carried them out since began_ns. */
 void admission_taken(admission *a, size_t rows);
 void admission_carried(admission *a, size_t rows, uint64_t began_ns);

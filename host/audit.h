@@ -30,10 +30,10 @@ typedef struct {
     uint32_t slot;
     accounts_name name;
     wire_verdict verdict;
-    wire_reason reason; /* of a flag, or WIRE_ALLOWED */
-    uint64_t query;     /* the account's, with which the observation ended; with evidence */
-    double evidence;    /* its limit is 1; with evidence */
-    double score, excess;
+    wire_reason reason;   /* of a flag, or WIRE_ALLOWED */
+    uint64_t query;       /* the account's, with which the observation ended; with evidence */
+    double evidence;      /* its limit is 1; with evidence */
+    double score, excess; /* NaN: not known, as without benign tables */
 } audit_belief;
 void audit_see(audit *audit, const audit_belief *belief);
 

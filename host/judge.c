@@ -261,14 +261,16 @@ static void tell(const judge *j, const batch *batch, uint32_t observation, accou
     const ruling *r = &j->ruling[observation];
     policy_belief own = policy_join((policy_belief){(wire_verdict)r->side.verdict, r->reason},
                                     listing, nobody, POLICY_UNLISTED);
-    audit_see(j->audit, &(audit_belief){.slot = batch_observed(batch, observation).slot,
-                                        .name = name,
-                                        .verdict = own.verdict,
-                                        .reason = own.reason,
-                                        .query = r->query,
-                                        .evidence = (double)r->side.evidence,
-                                        .score = (double)r->side.score,
-                                        .excess = (double)r->side.excess});
+    audit_see(j->audit,
+              &(audit_belief){.slot = batch_observed(batch, observation).slot,
+                              .name = name,
+                              .verdict = own.verdict,
+                              .reason = own.reason,
+                              .query = r->query,
+                              .evidence = (double)r->side.evidence,
+                              .score = (double)r->side.score,
+                              .excess = j->options.terms.has_tables ? (double)r->side.excess
+                                                                    : (double)NAN});
 }
 
 answer_row judge_row(const judge *j, const batch *batch, const request *request, size_t row) {

@@ -64,13 +64,29 @@ static size_t utf8_length(const unsigned char *at, size_t left) {
     return 0;
 }
 
+/* Of one of up to three bytes; 0: it is longer. */
+static unsigned code_of(const unsigned char *at, size_t length) {
+    return length == 1   ? at[0]
+           : length == 2 ? (at[0] & 0x1fu) << 6 | (at[1] & 0x3fu)
+           : length == 3 ? (at[0] & 0x0fu) << 12 | (at[1] & 0x3fu) << 6 | (at[2] & 0x3fu)
+                         : 0;
+}
+
+/* Controls; and what ends a line, has no width, or turns the direction in which a terminal shows
+ * what follows, so that a name could seem to be another or to hold the fields behind it. */
+static bool is_unseen(unsigned code) {
+    return code < ' ' || (code >= 0x7f && code <= 0x9f) || code == 0x61c ||
+           (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+}
+
 static void put_character(writer *w, const unsigned char *at, size_t length) {
     char escaped[8];
-    bool c1 = length == 2 && at[0] == 0xc2 && at[1] <= 0x9f;
+    unsigned code = code_of(at, length);
     if (length == 0) {
         put_plain(w, "\\ufffd");
-    } else if (c1 || at[0] < ' ' || at[0] == 0x7f) {
-        snprintf(escaped, sizeof escaped, "\\u%04x", c1 ? at[1] : at[0]);
+    } else if (length < 4 && is_unseen(code)) {
+        snprintf(escaped, sizeof escaped, "\\u%04x", code & 0xffffu);
         put_plain(w, escaped);
     } else if (w->quotes && (at[0] == '"' || at[0] == '\\')) {
         escaped[0] = '\\';

@@ -3,8 +3,9 @@
  * the bytes of names and messages are.
  *
  * What is written is always a whole line: a message is cut to leave room for the fields, and a
- * field that does not fit is left out. Control characters are escaped, in text too, where they
- * could write to an operator's terminal; what is not UTF-8 becomes U+FFFD. Threads: any.
+ * field that does not fit is left out. Control characters and those that turn the direction of
+ * writing are escaped, in text too, where they could write to an operator's terminal or make a name
+ * look like another; what is not UTF-8 becomes U+FFFD. Threads: any.
  */
 #ifndef ADDER_LOG_LINE_H
 #define ADDER_LOG_LINE_H

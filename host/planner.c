@@ -36,8 +36,8 @@ static answer *answer_before(const planner *p, const request *r) {
     return r->wire.identified ? answers_find(p->options.answers, key) : NULL;
 }
 
-bool planner_knows(const planner *p, const request *r) {
-    return answer_before(p, r) != NULL;
+bool planner_repeats(const planner *p, const request *r) {
+    return r->wire.op != WIRE_EXPLAIN && answer_before(p, r) != NULL;
 }
 
 /* A repeated request gets its first answer. PLANNED_ROWS: it is not a repeated one. */

@@ -47,8 +47,8 @@ typedef enum {
     PLANNED_LOOKUP, /* it is for planner_look_up */
     PLANNED_LATER,  /* a batch must be carried out first, this one or an earlier one */
 } planned;
-/* Whether it is a repeated one, whose first is answered or at work. */
-bool planner_knows(const planner *planner, const request *request);
+/* Whether it repeats a request that has been counted, or is at work: it costs nothing. */
+bool planner_repeats(const planner *planner, const request *request);
 planned planner_plan(planner *planner, batch *batch, request *request);
 /* Answers a request about one account, with nothing at work in the engine. */
 void planner_look_up(planner *planner, request *request);

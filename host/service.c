@@ -226,7 +226,10 @@ static size_t run_batch(service *s, request **requests, size_t count) {
     f->requests = 0;
     for (; taken < count; taken++) {
         request *r = requests[taken];
-        if (!planner_knows(&s->planner, r) && admission_expires(r)) {
+        /* To say of rows that were counted that they were not, would have them asked about again.
+         */
+        if (admission_is_late(r) && !planner_repeats(&s->planner, r)) {
+            admission_expire(r);
             give_back(s, r);
             continue;
         }

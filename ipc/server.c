@@ -23,6 +23,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
 
+#include "handshakes.h"
 #include "listener.h"
 
 enum {
@@ -274,7 +275,10 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *argument) {
     server *s = argument;
     if (event == NNG_PIPE_EV_REM_POST) {
         atomic_fetch_sub(&s->connections, 1);
-    } else if (atomic_fetch_add(&s->connections, 1) >= s->options.connections_max) {
+        return;
+    }
+    handshakes_done(pipe);
+    if (atomic_fetch_add(&s->connections, 1) >= s->options.connections_max) {
         atomic_fetch_add(&s->refused, 1);
         nng_pipe_close(pipe);
     }

@@ -113,6 +113,8 @@ def check_unit(folder):
     unit = (DOCKER / "adderd.service.in").read_text()
     command = re.search(r"^ExecStart=@ADDER_BINDIR@/adderd (.*)$", unit, re.M)[1]
     assert "--config" in run(ADDERD, "--help") and command.startswith("--config ")
+    example = (DOCKER / "adderd.yaml").read_text()
+    assert re.search(r"^ipc-mode: 0660\b", example, re.M), "the unit's group could not connect"
     if shutil.which("systemd-analyze") is None:
         print("skipped: no systemd-analyze")
         return

@@ -299,10 +299,16 @@ static int status_with_host(int port, const char *path, const char *host) {
 
 /* A page of evil.example's in a browser on this machine, whose name now means 127.0.0.1. */
 Test(admin, who_calls_a_loopback_port_by_a_foreign_name_is_told_nothing, .timeout = 60) {
-    static const char *const own[] = {"localhost", "LocalHost:80", "127.0.0.1:1", "[::1]:9464"};
-    static const char *const foreign[] = {
-        "evil.example", "localhost.evil.example:80", "127.0.0.1.nip.io", "[::1", "::1",
-        "localhostx"};
+    static const char *const own[] = {"localhost",   "LocalHost:80", "127.0.0.1:1",
+                                      "127.0.0.2:1", "127.255.0.9",  "[::1]:9464"};
+    static const char *const foreign[] = {"evil.example",
+                                          "localhost.evil.example:80",
+                                          "127.0.0.1.nip.io",
+                                          "[::1",
+                                          "::1",
+                                          "localhostx",
+                                          "128.0.0.1:80",
+                                          "127.0.0.2x:80"};
     static const char *const paths[] = {"/", "/api/info", "/api/accounts", "/metrics", "/x"};
     daemon_fixture d;
     daemon_open(&d, DIM);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,43 @@ Test(daemon_log, tells_of_each_window_that_is_judged_unlike_the_one_before, .tim
     adder_reply_free(hostile);
     adder_reply_free(honest);
     stage_close(&s);
+}
+
+/* 0 would say that its window is like an honest one's. */
+Test(daemon_log, tells_no_excess_where_there_are_no_tables_to_have_it_from, .timeout = 120) {
+    stage s = {.thief = fixture_source(DIM, "atk_cifar100")};
+    daemon_open(&s.d, DIM);
+    daemon_start(&s.d, DAEMON_FLAGS("--threshold", "0"));
+    sender mallory = {"mallory", NULL, &s.thief, 7};
+    adder_reply *reply = send(&s, &mallory, 0);
+    cr_assert_null(reply->excess);
+    json_t *lines = await_lines(&s, "verdict", 1);
+    const json_t *line = json_array_get(lines, 0);
+    expect_change(lines, 0, (change){"undecided", "flagged", "windows"});
+    cr_assert(json_is_null(json_object_get(line, "excess")), "%s", json_dumps(line, 0));
+    json_decref(lines);
+    adder_reply_free(reply);
+    stage_close(&s);
+}
+
+/* ---- where it goes ---- */
+
+/* The next file that is opened gets the number of one that is closed. */
+Test(daemon_log, goes_into_no_other_file_where_there_is_no_stderr, .timeout = 120) {
+    static const char *const shell[] = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&-"};
+    enum { SHELL = sizeof shell / sizeof *shell };
+    const char *argv[SHELL + CHILD_ARGUMENTS_MAX] = {shell[0], shell[1], shell[2]};
+    char state[PATH_BYTES], lock[PATH_BYTES];
+    daemon_fixture d;
+    struct stat facts;
+    daemon_open(&d, DIM);
+    daemon_path(&d, "state.lock", lock);
+    daemon_arguments(&d, DAEMON_FLAGS("--snapshot", daemon_path(&d, "state", state)), argv + SHELL);
+    daemon_start_as(&d, argv);
+    daemon_stop(&d);
+    cr_assert_eq(stat(lock, &facts), 0);
+    cr_assert_eq(facts.st_size, 0, "%jd bytes of the log are in it", (intmax_t)facts.st_size);
+    daemon_close(&d);
 }
 
 /* ---- names ---- */

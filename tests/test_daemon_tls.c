@@ -2,21 +2,28 @@
  * test_daemon_tls.c - tls+tcp with certificates on both sides: who is served, who is refused and
  * disturbs nobody, what the daemon does not start with; and who may open an ipc socket.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
 
+#include <nng/nng.h>
+#include <nng/supplemental/util/platform.h>
+
 #include "certificates.h"
 #include "daemon_ask.h"
 #include "daemon_fixture.h"
+#include "scrape.h"
 
 enum { DIM = 64, REFUSED_MS = 1500, PATH_BYTES = CHILD_PATH_BYTES * 2, LEAVERS = 60 };
+enum { STALLERS = 300, STALL_MS = 60000 }; /* more than 8 + 256 files */
 
 /* A daemon whose certificate is for "adder", though it is reached as 127.0.0.1. */
 typedef struct {
@@ -168,6 +175,50 @@ Test(tls, peers_that_speak_plain_or_leave_in_the_handshake_get_nowhere_and_distu
     adder_options good = options_of(&s.authority, &s.worker, "adder");
     good.timeout_ms = DAEMON_TIMEOUT_MS;
     cr_assert_eq(ping_as(s.d.url, good), ADDER_OK, "who connects after");
+    stage_close(&s);
+}
+
+/* Until the daemon has hung up on it, as it does when somebody else comes. */
+static void await_end(const char *url, int file) {
+    struct pollfd ended = {.fd = file, .events = POLLIN};
+    nng_time deadline = nng_clock() + STALL_MS;
+    while (poll(&ended, 1, 200) == 0) {
+        cr_assert_lt(nng_clock(), deadline, "it may stay for ever");
+        close(connect_to(url));
+    }
+}
+
+/* NNG 1.5.2 waits for the end of a TLS handshake for ever, and counts no connection before it. */
+Test(tls, peers_that_stall_in_the_handshake_leave_files_for_others_and_do_not_stay,
+     .timeout = 120) {
+    int stalled[STALLERS];
+    stage s;
+    stage_open(&s);
+    struct rlimit before, few;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = 64, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few); /* the daemon's, which takes what its connections need */
+    daemon_start(&s.d,
+                 DAEMON_FLAGS("--tls-ca", s.authority.cert, "--tls-cert", s.server.cert,
+                              "--tls-key", s.server.key, "--admin", "0", "--max-connections", "8"));
+    few.rlim_cur = 2 * STALLERS;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int port = scrape_port(&s.d);
+    for (size_t i = 0; i < STALLERS; i++) {
+        stalled[i] = connect_to(s.d.url);
+    }
+    cr_assert_eq(adder_ping(s.d.client, NULL), ADDER_OK, "who was connected before");
+    scrape_reply alive = scrape_get(port, "/livez", NULL);
+    cr_assert_eq(alive.status, 200, "no file was left for the admin port");
+    scrape_reply_free(&alive);
+    await_end(s.d.url, stalled[0]);
+    adder_options good = options_of(&s.authority, &s.worker, "adder");
+    good.timeout_ms = DAEMON_TIMEOUT_MS;
+    cr_assert_eq(ping_as(s.d.url, good), ADDER_OK, "who connects after");
+    cr_assert_eq(adder_ping(s.d.client, NULL), ADDER_OK, "who was connected before, again");
+    for (size_t i = 0; i < STALLERS; i++) {
+        close(stalled[i]);
+    }
     stage_close(&s);
 }
 

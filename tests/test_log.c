@@ -160,6 +160,27 @@ Test(log_line, as_text_holds_nothing_that_writes_to_a_terminal) {
                            "forged \\u009b \\ufffd account=\"a\\\" to=\\\"clean\\u000a\"");
 }
 
+Test(log_line, shows_what_turns_the_direction_of_writing_by_its_number) {
+    static char line[LOG_LINE_BYTES_MAX];
+    static const char name[] =
+        "eve\xe2\x80\xae\xd8\x9c\xe2\x81\xa6\xe2\x80\xa8\xef\xbb\xbf\xe2\x82\xac";
+    log_field field = {
+        .key = "account", .kind = LOG_FIELD_NAME, .text = name, .length = sizeof name - 1};
+    log_entry entry = {
+        .format = LOG_TEXT, .level = LOG_INFO, .message = "m", .field = &field, .fields = 1};
+    size_t bytes = log_line_compose(line, &entry);
+    line[bytes - 1] = '\0';
+    cr_assert_str_eq(line,
+                     "adderd: m account=\"eve\\u202e\\u061c\\u2066\\u2028\\ufeff\xe2\x82\xac\"");
+    entry.format = LOG_JSON;
+    entry.event = "e";
+    bytes = log_line_compose(line, &entry);
+    cr_assert_null(memmem(line, bytes, "\xe2\x80\xae", 3));
+    json_t *object = parse(line, bytes);
+    cr_assert_str_eq(text_of(object, "account"), name);
+    json_decref(object);
+}
+
 Test(log_line, tells_a_hashed_name_by_its_key_and_never_the_name) {
     static char line[LOG_LINE_BYTES_MAX];
     char hash[NAME_HASH_TEXT_BYTES], other[NAME_HASH_TEXT_BYTES];

@@ -56,12 +56,13 @@ def wait_for(what, condition):
 
 
 class Daemon:
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, *flags, serves=None):
+        serves = serves or ["--reference", f"{folder}/reference"]
         self.folder, self.url = folder, f"ipc://{folder}/socket"
         self.log = open(f"{folder}/log", "w+")
         self.process = subprocess.Popen(
-            [options.adderd, "--reference", f"{folder}/reference", "--listen", self.url, "--admin",
-             "0", "--threads", "1", "--engine", "cpu", *flags], stderr=self.log)
+            [options.adderd, *serves, "--listen", self.url, "--admin", "0", "--threads",
+             "1", "--engine", "cpu", *flags], stderr=self.log)
         port = wait_for("the admin port", self.find_port)
         self.origin = f"http://127.0.0.1:{port}"
         subprocess.run([options.adder, "ping", "--connect", self.url], check=True,
@@ -166,6 +167,24 @@ class Page(unittest.TestCase):
             self.assertTrue(url.startswith((origin + "/", "data:", "chrome:", "about:")), url)
         self.assertTrue(any("/api/live" in url for url in self.network))
         self.assertEqual(self.driver.title, "Adder")
+
+    def test_a_link_is_about_its_own_model_whichever_is_shown(self):
+        with open(f"{self.folder}/two.yaml", "w") as file:
+            file.write(f"models:\n  - reference: {self.folder}/reference\n"
+                       f"  - reference: {self.folder}/other\n")
+        subprocess.run([options.adder, "fit", "--mean", f"{options.data}/ref_mean.f32.npy",
+                        "--covariance", f"{options.data}/ref_cov.f32.npy", "--model", "other",
+                        "--out", f"{self.folder}/other"], check=True, stdout=subprocess.DEVNULL)
+        daemon = Daemon(self.folder, serves=["--config", f"{self.folder}/two.yaml"])
+        self.addCleanup(daemon.stop)
+        shown = "return document.getElementById('model').value"
+        self.driver.get(daemon.origin + "/#account=nobody&model=other")
+        wait_for("the link's model", lambda: self.driver.execute_script(shown) == "other")
+        self.driver.execute_script("location.hash = '#account=nobody&model=resnet56-cifar10'")
+        wait_for("the other link's", lambda: self.driver.execute_script(shown) == "resnet56-cifar10")
+        self.driver.execute_script("history.back()")
+        wait_for("the first again", lambda: self.driver.execute_script(shown) == "other")
+        self.wait_text("detail-empty", "no such account")
 
     def test_names_are_text_and_numbers_are_the_apis(self):
         daemon = self.start()

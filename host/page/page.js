@@ -570,7 +570,13 @@ byId('token-form').addEventListener('submit', (event) => {
 });
 byId('model').addEventListener('change', again);
 window.addEventListener('hashchange', () => {
-  if (state.survey) showAccounts(state.survey);
+  const { model: named } = chosen();
+  if (named !== byId('model').value && models().some((m) => m.name === named)) {
+    byId('model').value = named; // a link is about its own model, whichever is shown
+    again();
+  } else if (state.survey) {
+    showAccounts(state.survey);
+  }
   explain().catch(fail);
 });
 poll();
