@@ -93,7 +93,6 @@ static void vacate(accounts *a, uint32_t slot) {
         link = &a->place[*link].next;
     }
     *link = a->place[slot].next;
-    a->place[slot].length = 0;
     order_move(&a->order, slot, VACANT);
     a->place[slot].length = 0;
 }

@@ -33,7 +33,8 @@ static size_t place_bytes(void) {
            SERVICE_FLIGHTS * batch_bytes_per_slot();
 }
 
-size_t capacity_host_bytes_each(void) {
+/* Of an account in the host: all but what the engine has of it; its records too. */
+static size_t host_bytes_each(void) {
     return place_bytes() + JUDGE_RECORDS_PER_SLOT * records_bytes_each();
 }
 
@@ -47,6 +48,13 @@ size_t capacity_blocks_each(const reference *reference) {
     size_t classes = reference->statistics.classes;
     return classes < SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT ? classes
                                                         : SERVICE_BLOCKS_PER_ACCOUNT_DEFAULT;
+}
+
+/* Twice the rows of all batches at least: those of an answer do not wrap around, so as many may be
+ * skipped, and no answer of a batch at work may be dropped for a later one. */
+size_t capacity_answer_rows(size_t batch_rows_max) {
+    size_t at_work = 2 * SERVICE_FLIGHTS * batch_rows_max;
+    return ANSWERS_ROWS_MAX > at_work ? ANSWERS_ROWS_MAX : at_work;
 }
 
 /* The engine's own figures, of one that has room for a single account and for whole batches. */
@@ -72,7 +80,7 @@ static bool ask_engine(const service_options *o, size_t batch_rows_max, engine_f
 
 static size_t service_bytes(const service_options *o, size_t batch_rows_max) {
     size_t classes = o->reference->statistics.classes;
-    return answers_bytes(ANSWERS_ROWS_MAX) +
+    return answers_bytes(capacity_answer_rows(batch_rows_max)) +
            SERVICE_FLIGHTS * batch_rows_max * batch_bytes_per_row() +
            o->contexts * request_bytes(o->rows_max, classes);
 }
@@ -85,7 +93,7 @@ bool capacity_fit(service_options *o, char *error, size_t error_bytes) {
     if (!ask_engine(o, batch_rows_max, &facts, error, error_bytes)) {
         return false;
     }
-    size_t each = capacity_host_bytes_each() + facts.bytes_per_slot +
+    size_t each = host_bytes_each() + facts.bytes_per_slot +
                   capacity_blocks_each(o->reference) * facts.bytes_per_block;
     size_t fixed = shared + facts.bytes_fixed + service_bytes(o, batch_rows_max) +
                    o->bytes_max / MESSAGES_SHARE;

@@ -23,12 +23,12 @@
 
 /* What this process has resident now; 0 where the system does not say. */
 size_t capacity_resident_bytes(void);
-/* Of an account in the host: all but what the engine has of it; its records too. */
-size_t capacity_host_bytes_each(void);
 /* Of accounts and records that are held now; facts are the engine's. */
 size_t capacity_held(const engine_facts *facts, const accounts *accounts, const judge *judge);
 /* Blocks of memory that the pool has for an account. */
 size_t capacity_blocks_each(const reference *reference);
+/* Rows of answers kept for repeated requests. */
+size_t capacity_answer_rows(size_t batch_rows_max);
 /* Sets options->accounts_max to as many as fit options->bytes_max, but no more than it was; opens
  * an engine for as long as it takes. False: one line in error. */
 bool capacity_fit(service_options *options, char *error, size_t error_bytes);

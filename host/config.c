@@ -267,6 +267,23 @@ static bool put_values(config *c, char *error, size_t error_bytes) {
     return true;
 }
 
+/* A keeper has more than one name beside its file (keeper.h). */
+static bool is_name_of(const char *file, const char *snapshot) {
+    static const char *const beside[] = {"", ".1", ".tmp", ".lock"};
+    size_t length = strlen(snapshot), i = 0;
+    if (strncmp(file, snapshot, length) != 0) {
+        return false;
+    }
+    while (i < sizeof beside / sizeof *beside && strcmp(file + length, beside[i]) != 0) {
+        i++;
+    }
+    return i < sizeof beside / sizeof *beside;
+}
+
+static bool clash(const char *one, const char *other) {
+    return one != NULL && other != NULL && (is_name_of(one, other) || is_name_of(other, one));
+}
+
 /* What needs what. */
 static bool check_together(const config *c, char *error, size_t error_bytes) {
     if (c->listen == NULL) {
@@ -289,9 +306,8 @@ static bool check_together(const config *c, char *error, size_t error_bytes) {
                      c->models);
             return false;
         }
-        for (size_t before = 0; c->model[m].snapshot != NULL && before < m; before++) {
-            if (c->model[before].snapshot != NULL &&
-                strcmp(c->model[before].snapshot, c->model[m].snapshot) == 0) {
+        for (size_t before = 0; before < m; before++) {
+            if (clash(c->model[before].snapshot, c->model[m].snapshot)) {
                 snprintf(error, error_bytes, "expected a file for each model");
                 config_blame(c, m, "snapshot", error, error_bytes);
                 return false;

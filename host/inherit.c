@@ -25,7 +25,7 @@ static void receive(void *context, const snapshot_state *to) {
     }
     for (uint32_t slot = accounts_next(from->accounts, ACCOUNTS_NONE); slot != ACCOUNTS_NONE;
          slot = accounts_next(from->accounts, slot)) {
-        const verdict_record *record = judge_record(from->judge, slot);
+        const verdict_record *record = judge_kept(from->judge, slot);
         if (record != NULL && record->queries > 0) {
             accounts_key key = accounts_key_at(from->accounts, slot);
             verdict_belief belief = verdict_believed(record);

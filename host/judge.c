@@ -30,7 +30,7 @@ typedef struct {
 
 struct judge {
     judge_options options;
-    verdicts *verdicts; /* NULL: there never were rules for evidence */
+    verdicts *verdicts; /* without rules for evidence they stay as they are */
     audit *audit;
     records *records;
     accounts_key *key; /* [slots_max] of whom the verdict in a slot is */
@@ -40,13 +40,6 @@ struct judge {
 
 static bool by_evidence(const judge *j) {
     return j->options.terms.rules != NULL;
-}
-
-static verdicts *open_verdicts(const judge *j, const judge_terms *terms) {
-    return verdicts_open(&(verdict_options){.rules = terms->rules,
-                                            .slots_max = j->options.slots_max,
-                                            .window_rows = j->options.window_rows,
-                                            .release_after = terms->release_after});
 }
 
 judge *judge_open(const judge_options *options) {
@@ -59,12 +52,13 @@ judge *judge_open(const judge_options *options) {
     j->key = calloc(options->slots_max, sizeof *j->key);
     j->trace = calloc(options->slots_max, sizeof *j->trace);
     j->records = records_open(JUDGE_RECORDS_PER_SLOT * options->slots_max);
-    if (by_evidence(j)) {
-        j->verdicts = open_verdicts(j, &options->terms);
-    }
+    j->verdicts = verdicts_open(&(verdict_options){.rules = options->terms.rules,
+                                                   .slots_max = options->slots_max,
+                                                   .window_rows = options->window_rows,
+                                                   .release_after = options->terms.release_after});
     j->audit = audit_open(options->model, options->slots_max);
     if (j->ruling == NULL || j->key == NULL || j->trace == NULL || j->records == NULL ||
-        j->audit == NULL || (by_evidence(j) && j->verdicts == NULL)) {
+        j->audit == NULL || j->verdicts == NULL) {
         judge_close(j);
         return NULL;
     }
@@ -84,14 +78,7 @@ void judge_close(judge *j) {
     }
 }
 
-bool judge_prepare(const judge *j, const judge_terms *terms, verdicts **room) {
-    bool needed = terms->rules != NULL && j->verdicts == NULL;
-    *room = needed ? open_verdicts(j, terms) : NULL;
-    return !needed || *room != NULL;
-}
-
-void judge_revise(judge *j, const judge_terms *terms, verdicts *room) {
-    j->verdicts = room != NULL ? room : j->verdicts;
+void judge_revise(judge *j, const judge_terms *terms) {
     if (terms->rules != NULL) {
         verdicts_revise(j->verdicts, terms->rules, terms->release_after);
     }
@@ -106,9 +93,7 @@ static void forget_trace(judge *j, uint32_t slot) {
 }
 
 void judge_forget(judge *j, uint32_t slot) {
-    if (j->verdicts != NULL) {
-        verdicts_forget(j->verdicts, slot);
-    }
+    verdicts_forget(j->verdicts, slot);
     forget_trace(j, slot);
     audit_begin(j->audit, slot);
 }
@@ -135,10 +120,6 @@ void judge_tell_forgotten(const judge *j, uint32_t slot, const accounts_key *key
 
 bool judge_forget_absent(judge *j, const accounts_key *key) {
     return records_drop(j->records, key);
-}
-
-void judge_clear_absent(judge *j) {
-    records_clear(j->records);
 }
 
 /* ---- who comes and who goes ---- */
@@ -190,28 +171,20 @@ static void exchange(judge *j, uint32_t slot, const accounts_key *key) {
 static void hand_over(judge *j, const batch *batch) {
     for (size_t i = 0; i < batch_arrivals(batch); i++) {
         const batch_arrival *arrival = batch_arrived(batch, i);
-        if (j->verdicts != NULL) {
-            exchange(j, arrival->slot, &arrival->key);
-        } else {
-            take_place(j, arrival->slot, &arrival->key);
-        }
+        exchange(j, arrival->slot, &arrival->key);
     }
 }
 
 void judge_restore(judge *j, uint32_t slot, const verdict_record *record) {
     j->key[slot] = accounts_key_at(j->options.accounts, slot);
-    if (j->verdicts != NULL) {
-        verdicts_restore(j->verdicts, slot, record);
-        audit_restore(j->audit, slot, record->verdict);
-        tell_flagged(j, slot, record->verdict);
-    }
+    verdicts_restore(j->verdicts, slot, record);
+    audit_restore(j->audit, slot, record->verdict);
+    tell_flagged(j, slot, record->verdict);
 }
 
 void judge_restore_absent(judge *j, const accounts_key *key, const verdict_belief *belief) {
-    if (j->verdicts != NULL) {
-        verdict_record record = verdict_resumed(belief);
-        records_put(j->records, key, belief, kind_of(j, &record));
-    }
+    verdict_record record = verdict_resumed(belief);
+    records_put(j->records, key, belief, kind_of(j, &record));
 }
 
 /* ---- verdicts ---- */
@@ -334,6 +307,11 @@ const verdict_record *judge_record(const judge *j, uint32_t slot) {
     return !by_evidence(j) ? NULL : verdicts_find(j->verdicts, slot);
 }
 
+const verdict_record *judge_kept(const judge *j, uint32_t slot) {
+    const verdict_record *record = verdicts_find(j->verdicts, slot);
+    return by_evidence(j) || record->queries > 0 ? record : NULL;
+}
+
 bool judge_absent(const judge *j, const accounts_key *key, verdict_record *record) {
     const verdict_belief *belief = !by_evidence(j) ? NULL : records_find(j->records, key);
     if (belief != NULL) {
@@ -350,9 +328,7 @@ void judge_populate(judge *j) {
     pages_populate(j->key, j->options.slots_max * sizeof *j->key);
     pages_populate(j->trace, j->options.slots_max * sizeof *j->trace);
     records_populate(j->records);
-    if (j->verdicts != NULL) {
-        verdicts_populate(j->verdicts);
-    }
+    verdicts_populate(j->verdicts);
 }
 
 size_t judge_bytes_per_slot(void) {

@@ -48,11 +48,9 @@ typedef struct judge judge;
 judge *judge_open(const judge_options *options); /* NULL: no memory */
 void judge_close(judge *judge);                  /* NULL is allowed */
 
-/* For other terms: judge_prepare makes what they need, on any thread, NULL where there is enough;
- * false: no memory. judge_revise takes it, and judges by these from now on. What is believed of
- * accounts stays, also while no evidence decides. */
-bool judge_prepare(const judge *judge, const judge_terms *terms, verdicts **room);
-void judge_revise(judge *judge, const judge_terms *terms, verdicts *room);
+/* Judges by these from now on. What is believed of accounts stays, also while no evidence decides.
+ */
+void judge_revise(judge *judge, const judge_terms *terms);
 
 void judge_observe(judge *judge, const batch *batch);
 /* In its place where the engine failed: only the arrivals have come. */
@@ -69,10 +67,8 @@ void judge_tell_forgotten(const judge *judge, uint32_t slot, const accounts_key 
                           accounts_name name);
 /* Of an account that has no slot; false: there was no record of it. */
 bool judge_forget_absent(judge *judge, const accounts_key *key);
-/* Of all such. */
-void judge_clear_absent(judge *judge);
-/* What was believed in another run, of the account whose slot it is now; nothing where there is no
- * evidence. */
+/* What was believed in another run, of the account whose slot it is now; it is kept also where no
+ * evidence decides, for when it does again. */
 void judge_restore(judge *judge, uint32_t slot, const verdict_record *record);
 /* ... and of one that has none. */
 void judge_restore_absent(judge *judge, const accounts_key *key, const verdict_belief *belief);
@@ -97,6 +93,8 @@ bool judge_has_evidence(const judge *judge);
 
 /* What is believed of the account in a slot, lists apart; NULL where there is no evidence. */
 const verdict_record *judge_record(const judge *judge, uint32_t slot);
+/* Likewise, also while no evidence decides: what is to be saved. */
+const verdict_record *judge_kept(const judge *judge, uint32_t slot);
 /* The record of an account without a slot, as it would come back; false: none, or no
  * evidence. */
 bool judge_absent(const judge *judge, const accounts_key *key, verdict_record *record);

@@ -38,7 +38,7 @@ typedef struct {
     size_t window_rows;
     double half_life_rows;
     size_t every_s; /* 0: only at the end */
-    bool fresh;     /* nothing is restored; requests may have come */
+    bool fresh;     /* nothing is restored; then requests may have come */
 } keeper_options;
 
 typedef struct keeper keeper;

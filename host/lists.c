@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+
+#include "members.h"
 
 typedef struct {
     UT_hash_handle hh;
@@ -75,12 +75,6 @@ static bool add(lists *l, const lists_file *file, const char *name, size_t lengt
     return true;
 }
 
-static bool is_utf8(const char *text, size_t length) {
-    json_t *string = json_stringn(text, length);
-    json_decref(string);
-    return string != NULL;
-}
-
 /* Lines of a whole file. */
 static bool add_lines(lists *l, const lists_file *file, const char *text, size_t bytes, char *error,
                       size_t error_bytes) {
@@ -90,7 +84,8 @@ static bool add_lines(lists *l, const lists_file *file, const char *text, size_t
         size_t length = end == NULL ? bytes - at : (size_t)(end - (text + at));
         size_t next = at + length + 1;
         length -= length > 0 && text[at + length - 1] == '\r';
-        if (length > WIRE_ACCOUNT_BYTES_MAX || (length > 0 && !is_utf8(text + at, length))) {
+        if (length > WIRE_ACCOUNT_BYTES_MAX ||
+            (length > 0 && !members_text_is_utf8(text + at, length))) {
             snprintf(error, error_bytes,
                      "%s: line %zu: a name of at most %d bytes of UTF-8 expected", file->path, line,
                      WIRE_ACCOUNT_BYTES_MAX);

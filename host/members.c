@@ -52,12 +52,16 @@ bool members_number(const members *in, const json_t *object, members_of_number m
     return true;
 }
 
+bool members_text_is_utf8(const char *text, size_t length) {
+    json_t *utf8 = json_stringn(text, length); /* NULL for what is not */
+    json_decref(utf8);
+    return utf8 != NULL && memchr(text, '\0', length) == NULL;
+}
+
 bool members_text_is_clean(const char *text) {
-    json_t *utf8 = json_string(text); /* NULL for what is not UTF-8 */
-    if (utf8 == NULL) {
+    if (!members_text_is_utf8(text, strlen(text))) {
         return false;
     }
-    json_decref(utf8);
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
         bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
         if (*at < ' ' || *at == 0x7f || c1) {

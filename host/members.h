@@ -46,6 +46,7 @@ typedef struct {
     bool optional;
 } members_of_text;
 bool members_text(const members *in, const json_t *object, members_of_text member);
+bool members_text_is_utf8(const char *text, size_t length); /* without a NUL */
 /* Null-terminated UTF-8 without control characters, C1 and DEL included: it will be printed. */
 bool members_text_is_clean(const char *text);
 

@@ -24,8 +24,7 @@ struct model {
     config_model config; /* nothing is left open in it */
     size_t place;        /* in the configuration */
     reference *reference;
-    reference_benign *benign; /* instead of the reference's, since a reload; or NULL */
-    lists *lists;             /* NULL: none */
+    lists *lists; /* NULL: none */
     snapshot_identity identity;
     service *service;
     keeper *keeper;             /* NULL: nothing is kept */
@@ -49,7 +48,6 @@ static void model_fini(model *m) {
     keeper_close(m->keeper);
     service_close(m->service);
     lists_close(m->lists);
-    reference_benign_close(m->benign);
     reference_close(m->reference);
 }
 
@@ -148,7 +146,7 @@ static bool open_service(const models *all, const config *c, model *m, char *err
     return service_open(&m->service, &options, error, error_bytes);
 }
 
-/* fresh: there may be another model's state in the file, and requests have come. */
+/* fresh: there may be another model's state in the file, or requests have come. */
 static bool open_keeper(const config *c, model *m, bool fresh, char *error, size_t error_bytes) {
     return m->config.snapshot == NULL ||
            keeper_open(&m->keeper,
@@ -269,23 +267,61 @@ static bool prepare(models *all, const config *c, model *new, char *error, size_
         config_blame(c, new->place, "reference", error, error_bytes);
         return false;
     }
-    if (old != NULL) {
-        inherit_beliefs(new->service, old->service);
+    return true;
+}
+
+/* As late as can be: what is believed of accounts from now on, by the old ones, is not seen. */
+static void inherit(models *all, const config *c, const model *new) {
+    for (size_t i = 0; i < c->models; i++) {
+        const model *old = find_model(all, new[i].identity.model);
+        if (old != NULL && new[i].stays == NULL) {
+            inherit_beliefs(new[i].service, old->service);
+        }
+    }
+}
+
+static bool is_kept(const models *all, const char *path) {
+    size_t i = 0;
+    while (i < all->count &&
+           (all->model[i].keeper == NULL || strcmp(all->model[i].config.snapshot, path) != 0)) {
+        i++;
+    }
+    return i < all->count;
+}
+
+/* Of those that are new, while a file that another daemon keeps is still a reason to refuse. One
+ * that a model of ours keeps is locked, and is opened when that model has gone. A model that takes
+ * nobody's place finds what it had learnt when it went. */
+static bool open_new_keepers(models *all, const config *c, model *new, char *error,
+                             size_t error_bytes) {
+    for (size_t i = 0; i < c->models; i++) {
+        bool later = new[i].config.snapshot == NULL || is_kept(all, new[i].config.snapshot);
+        bool fresh = find_model(all, new[i].identity.model) != NULL;
+        if (new[i].stays == NULL && !later && !open_keeper(c, &new[i], fresh, error, error_bytes)) {
+            config_blame(c, new[i].place, "snapshot", error, error_bytes);
+            return false;
+        }
     }
     return true;
+}
+
+/* Of a reference that stays the tables are exchanged: NULL where it is calibrated no more. */
+static void exchange_benign(reference *stays, reference *goes) {
+    reference_benign_close(stays->benign);
+    stays->benign = goes->benign;
+    stays->statistics.benign = goes->statistics.benign;
+    goes->benign = NULL;
+    goes->statistics.benign = NULL;
 }
 
 /* Moves what stays of the old one into the new one, whose tables and lists take the place of the
  * old one's. The reference stays the old one: the engine has borrowed it. */
 static void revise(model *new, model *old) {
-    reference_benign *benign = new->reference->benign;
-    new->reference->benign = NULL;
-    new->reference->statistics.benign = NULL;
-    reference_close(new->reference);
     service_revise(old->service, new->revision);
+    exchange_benign(old->reference, new->reference);
+    reference_close(new->reference);
     new->revision = NULL;
     new->reference = old->reference;
-    new->benign = benign;
     new->service = old->service;
     new->keeper = old->keeper;
     old->reference = NULL;
@@ -301,7 +337,8 @@ static bool is_named(const model *among, size_t count, const model *m) {
     return i < count;
 }
 
-/* After this nothing can fail but a keeper, whose model then goes on without. */
+/* After this nothing can fail but to open a file again that was ours just now: its model then goes
+ * on without. */
 static void take_over(models *all, const config *c, model *new) {
     char error[512];
     for (size_t i = 0; i < c->models; i++) {
@@ -316,7 +353,8 @@ static void take_over(models *all, const config *c, model *new) {
     }
     close_all(all->model, all->count);
     for (size_t i = 0; i < c->models; i++) {
-        if (new[i].stays == NULL && !open_keeper(c, &new[i], true, error, sizeof error)) {
+        bool opens = new[i].stays == NULL &&new[i].keeper == NULL;
+        if (opens && !open_keeper(c, &new[i], true, error, sizeof error)) {
             log_event(LOG_ERROR, "failed", "%s", error);
         }
         new[i].stays = NULL;
@@ -338,6 +376,10 @@ bool models_reload(models *all, const config *c, char *error, size_t error_bytes
         const model *stays = new[i].stays;
         services[i] = stays != NULL ? stays->service : new[i].service;
     }
+    good = good && open_new_keepers(all, c, new, error, error_bytes);
+    if (good) {
+        inherit(all, c, new);
+    }
     if (good && !front_serve(all->options.front, services, c->models)) {
         snprintf(error, error_bytes, "out of memory");
         good = false;
@@ -358,7 +400,7 @@ static void announce_policy(const model *m) {
     static const char *const actions[] = {"poison", "label_only", "flag"};
     const config_model *c = &m->config;
     const char *name = m->identity.model;
-    const reference_benign *benign = m->benign != NULL ? m->benign : m->reference->benign;
+    const reference_benign *benign = m->reference->benign;
     bool matches = benign != NULL && benign->evidence.window_rows == c->window_rows;
     if (benign != NULL && !matches) {
         log_event(LOG_WARNING, "policy",

@@ -6,7 +6,8 @@
  * (model, dim, classes, rank, mean, factor, trace), window and memory keeps its accounts: only what
  * it judges by is exchanged, between two batches. Another reference, window or memory is another
  * service, beside the old one until that has answered what it has: windows begin anew, and accounts
- * are believed to be what they were (inherit.h).
+ * are believed to be what they were (inherit.h). A model of a new name is opened as at a start, its
+ * snapshot restored.
  *
  * Threads: one at a time.
  */

@@ -24,23 +24,32 @@ static void answer_from(request *r, const answer *answer) {
     r->degraded = answer->degraded;
 }
 
-bool planner_repeats(const planner *p, const request *r) {
+/* As many as it is remembered by. A snapshot's author can have made a digest to fit, not the rows.
+ */
+static bool is_answer_to(const answer *answer, const request *r) {
+    size_t rows = r->wire.op == WIRE_SCORE ? r->wire.rows : 1;
+    return answer->digest == r->digest && answer->rows == rows;
+}
+
+static answer *answer_before(const planner *p, const request *r) {
     answer_key key = {r->wire.client, r->wire.seq};
-    return r->wire.identified && r->wire.op != WIRE_EXPLAIN &&
-           answers_find(p->options.answers, key) != NULL;
+    return r->wire.identified ? answers_find(p->options.answers, key) : NULL;
+}
+
+bool planner_repeats(const planner *p, const request *r) {
+    return r->wire.op != WIRE_EXPLAIN && answer_before(p, r) != NULL;
 }
 
 /* A repeated request gets its first answer. PLANNED_ROWS: it is not a repeated one. */
 static planned plan_repeated(planner *p, request *r) {
-    answer_key key = {r->wire.client, r->wire.seq};
-    answer *answer = r->wire.identified ? answers_find(p->options.answers, key) : NULL;
+    answer *answer = answer_before(p, r);
     if (answer == NULL) {
         return PLANNED_ROWS;
     }
     if (answer->pending) {
         return PLANNED_LATER;
     }
-    if (answer->digest != r->digest) {
+    if (!is_answer_to(answer, r)) {
         request_refuse(r, WIRE_BAD_REQUEST,
                        "seq: expected a new number, came one that this client has "
                        "used for another request");

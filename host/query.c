@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
+#include "members.h"
 
 enum { LIMIT_DIGITS_MAX = 3 };
 static_assert(WIRE_MODEL_BYTES_MAX <= WIRE_ACCOUNT_BYTES_MAX, "a model's name fits");
@@ -44,17 +44,11 @@ static bool decode(query_text *out, const char *value) {
     return length > 0;
 }
 
-static bool is_utf8(const query_text *text) {
-    json_t *string = json_stringn(text->bytes, text->length);
-    json_decref(string);
-    return string != NULL;
-}
-
 static bool take_text(query *q, query_text *out, const char *name, const char *value) {
     if (out->length > 0) {
         snprintf(q->error, sizeof q->error, "%s: expected once", name);
         q->failed = true;
-    } else if (!decode(out, value) || !is_utf8(out)) {
+    } else if (!decode(out, value) || !members_text_is_utf8(out->bytes, out->length)) {
         snprintf(q->error, sizeof q->error,
                  "%s: expected 1 to %d bytes of UTF-8 without a NUL, percent-encoded", name,
                  WIRE_ACCOUNT_BYTES_MAX);

@@ -123,13 +123,6 @@ bool records_drop(records *r, const accounts_key *key) {
     return at != RECORDS_NONE;
 }
 
-void records_clear(records *r) {
-    uint32_t at;
-    while ((at = records_next(r, RECORDS_NONE)) != RECORDS_NONE) {
-        vacate(r, at);
-    }
-}
-
 uint32_t records_next(const records *r, uint32_t at) {
     return order_next(&r->order, at, RECORDS_SLIGHT);
 }

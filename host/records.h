@@ -38,7 +38,6 @@ void records_put(records *records, const accounts_key *key, const verdict_belief
 /* NULL: none. Valid until the next put. */
 const verdict_belief *records_find(const records *records, const accounts_key *key);
 bool records_drop(records *records, const accounts_key *key); /* false: there was none */
-void records_clear(records *records);
 
 /* In the order in which they go, the first first: from RECORDS_NONE on, to RECORDS_NONE. */
 uint32_t records_next(const records *records, uint32_t at);

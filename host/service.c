@@ -350,7 +350,6 @@ void service_adopt(service *s, terms *new) {
 struct service_revision {
     service *service;
     terms terms;
-    verdicts *verdicts; /* for a judge that had none; else NULL */
 };
 
 /* Of tables that the engine on a device has no room for. */
@@ -371,8 +370,7 @@ bool service_prepare(service *s, const terms_options *options, service_revision 
                      size_t error_bytes) {
     service_revision *v = calloc(1, sizeof *v);
     *out = NULL;
-    if (v == NULL || !terms_init(&v->terms, options, s->options.window_rows) ||
-        !judge_prepare(s->judge, &v->terms.judge, &v->verdicts)) {
+    if (v == NULL || !terms_init(&v->terms, options, s->options.window_rows)) {
         snprintf(error, error_bytes, "out of memory");
         service_drop(v);
         return false;
@@ -391,8 +389,7 @@ static void revise(void *context, const snapshot_state *state) {
     service_revision *v = context;
     service *s = v->service;
     engine_calibrate(state->engine, v->terms.tables);
-    judge_revise(s->judge, &v->terms.judge, v->verdicts);
-    v->verdicts = NULL;
+    judge_revise(s->judge, &v->terms.judge);
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
         batch_revise(s->flight[i].batch, v->terms.judge.policy.threshold);
     }
@@ -406,7 +403,6 @@ void service_revise(service *s, service_revision *v) {
 
 void service_drop(service_revision *v) {
     if (v != NULL) {
-        verdicts_close(v->verdicts);
         terms_fini(&v->terms);
         free(v);
     }

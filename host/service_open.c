@@ -28,10 +28,7 @@ static bool open_parts(service *s) {
     const service_options *o = &s->options;
     s->queue = queue_open(o->contexts, o->queue_rows_max);
     s->accounts = accounts_open(o->accounts_max);
-    /* Twice the rows of all batches: those of an answer do not wrap around, so as many may be
-     * skipped, and no answer of a batch at work may be dropped for a later one. */
-    size_t at_work = 2 * SERVICE_FLIGHTS * s->batch_rows_max;
-    s->answers = answers_open(ANSWERS_ROWS_MAX > at_work ? ANSWERS_ROWS_MAX : at_work);
+    s->answers = answers_open(capacity_answer_rows(s->batch_rows_max));
     for (size_t i = 0; i < SERVICE_FLIGHTS; i++) {
         s->flight[i].batch = batch_open(&(batch_options){.rows_max = s->batch_rows_max,
                                                          .places_max = 2 * s->batch_rows_max,

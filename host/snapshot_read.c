@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "members.h"
 #include "snapshot_parts.h"
 
 typedef struct {
@@ -38,12 +39,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(const complaint *to, co
 }
 
 static bool name_possible(const unsigned char *name, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        if (name[i] == 0) {
-            return false;
-        }
-    }
-    return length > 0;
+    return length > 0 && members_text_is_utf8((const char *)name, length);
 }
 
 bool snapshot_read_account(bytes_reader *r, snapshot_account *a) {
@@ -116,7 +112,12 @@ bool snapshot_read_row(bytes_reader *r, answer_row *row) {
 /* ---- the head ---- */
 
 static bool model_possible(const unsigned char *model, size_t length) {
-    return length <= REFERENCE_MODEL_BYTES_MAX && name_possible(model, length);
+    char text[REFERENCE_MODEL_BYTES_MAX + 1] = "";
+    if (length > REFERENCE_MODEL_BYTES_MAX || !name_possible(model, length)) {
+        return false;
+    }
+    memcpy(text, model, length);
+    return members_text_is_clean(text);
 }
 
 static bool identity_possible(const snapshot_identity *i) {

@@ -98,7 +98,7 @@ static void write_head(writer *w, const snapshot_state *state, const snapshot_id
 
 static void write_account(writer *w, const snapshot_state *state, uint32_t slot) {
     accounts_name name = accounts_name_of(state->accounts, slot);
-    const verdict_record *verdict = judge_record(state->judge, slot);
+    const verdict_record *verdict = judge_kept(state->judge, slot);
     size_t exported = 0;
     engine_status status = engine_export(state->engine, slot, NULL, 0, &exported);
     unsigned char *at = room(w, SNAPSHOT_ACCOUNT_BYTES_MAX + exported);

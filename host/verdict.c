@@ -28,7 +28,7 @@ verdicts *verdicts_open(const verdict_options *options) {
         return NULL;
     }
     v->options = *options;
-    v->rows_min = evidence_rows_min(options->rules);
+    v->rows_min = options->rules != NULL ? evidence_rows_min(options->rules) : 0;
     v->record = calloc(options->slots_max, sizeof *v->record);
     if (v->record == NULL) {
         verdicts_close(v);

@@ -25,7 +25,7 @@ enum {
 };
 
 typedef struct {
-    const evidence_rules *rules; /* borrowed */
+    const evidence_rules *rules; /* borrowed; NULL: nothing is observed until verdicts_revise */
     size_t slots_max;
     size_t window_rows;   /* rows between two entries of a history */
     size_t release_after; /* queries; 0: never */

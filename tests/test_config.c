@@ -172,6 +172,10 @@ static const struct {
     {BASE "admin-token-file: t\n", 0, "adder.yaml:3: admin-token-file: ", "expected admin"},
     {"listen: x\nmodels:\n- {reference: a, snapshot: s}\n- {reference: b, snapshot: s}\n", 0,
      "adder.yaml:4: snapshot: ", "a file for each model"},
+    {"listen: x\nmodels:\n- {reference: a, snapshot: s.1}\n- {reference: b, snapshot: s}\n", 0,
+     "adder.yaml:4: snapshot: ", "a file for each model"},
+    {"listen: x\nmodels:\n- {reference: a, snapshot: s}\n- {reference: b, snapshot: s.tmp}\n", 0,
+     "adder.yaml:4: snapshot: ", "a file for each model"},
 };
 
 Test(config, a_fault_is_told_with_its_line_and_nothing_is_loaded) {

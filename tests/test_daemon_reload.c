@@ -3,6 +3,7 @@
  * that a fault changes nothing.
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/supplemental/util/platform.h>
@@ -69,6 +72,14 @@ static size_t told(const stage *s, const char *words) {
     return count;
 }
 
+static void await_told(const stage *s, const char *words, size_t count) {
+    nng_time until = nng_clock() + DAEMON_TIMEOUT_MS;
+    while (told(s, words) < count) {
+        cr_assert_lt(nng_clock(), until, "'%s' was not told %zu times", words, count);
+        nng_msleep(LOOK_MS);
+    }
+}
+
 /* Sends SIGHUP and waits until the daemon has said one of the two for once more. */
 static void reload(stage *s, const char *words) {
     size_t good = told(s, RELOADED), bad = told(s, REFUSED);
@@ -123,6 +134,16 @@ static void make_reference(stage *s, const char *name, size_t rank_max, char pat
     daemon_path(&s->d, name, path);
     cr_assert(reference_save(made, path, error, sizeof error), "%s", error);
     reference_close(made);
+}
+
+static void calibrate(stage *s, const char *reference) {
+    child_result made = child_run(
+        s->d.folder, (const char *const[]){
+                         ADDER_PATH, "calibrate", "--reference", reference, "--embeddings",
+                         TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
+                         TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
+    cr_assert_eq(made.status, 0, "%s", made.err);
+    child_result_free(&made);
 }
 
 /* ---- one model ---- */
@@ -191,13 +212,7 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     start(&s);
     cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
-    child_result made = child_run(
-        s.d.folder, (const char *const[]){
-                        ADDER_PATH, "calibrate", "--reference", s.d.reference, "--embeddings",
-                        TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
-                        TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
-    cr_assert_eq(made.status, 0, "%s", made.err);
-    child_result_free(&made);
+    calibrate(&s, s.d.reference);
     reload(&s, "flagged by their evidence");
     answer a = ask_model(&s, NULL, "mallory");
     cr_assert(a.has_excess && a.fill == 2, "fill %u", a.fill);
@@ -221,6 +236,37 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     cr_assert(a.decision == ADDER_POISON && a.fill == 1, "decision %d, fill %u", a.decision,
               a.fill);
     cr_assert_neq(ask_model(&s, NULL, "alice").decision, ADDER_POISON);
+    /* also where the two services before looked at no evidence */
+    write_file(&s, "reference: %s\nhalf-life: 77\nmode: off\n", s.d.reference);
+    reload(&s, RELOADED);
+    write_file(&s, "reference: %s\nhalf-life: 78\nmode: off\n", s.d.reference);
+    reload(&s, RELOADED);
+    write_file(&s, "reference: %s\nhalf-life: 79\n", s.d.reference);
+    reload(&s, RELOADED);
+    cr_assert_eq(ask_model(&s, NULL, "mallory").decision, ADDER_POISON);
+    finish(&s);
+}
+
+Test(reload, a_calibration_that_is_gone_is_not_said_to_decide) {
+    stage s;
+    char animals[PATH_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    calibrate(&s, animals);
+    write_file(&s, "reference: %s\n", animals);
+    start(&s);
+    daemon_await_log(&s.d, "flagged by their evidence");
+    make_reference(&s, "animals", 0, animals);
+    reload(&s, "no threshold for window 16");
+    cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
+    calibrate(&s, animals);
+    reload(&s, "reloaded");
+    await_told(&s, "flagged by their evidence", 2);
+    cr_assert(ask_model(&s, NULL, "mallory").has_excess);
+    make_reference(&s, "animals", 0, animals);
+    reload(&s, "reloaded");
+    await_told(&s, "no threshold for window 16", 2);
+    cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
     finish(&s);
 }
 
@@ -307,6 +353,57 @@ Test(reload, a_model_goes_and_comes_and_the_other_one_notices_nothing) {
     cr_assert_eq(ask_model(&s, "animals", "a").fill, 1, "another reference, another service");
     cr_assert_eq(ask_info(s.d.client).model[1].rank, 16);
     cr_assert_eq(ask_model(&s, "faces", "a").fill, 5);
+    finish(&s);
+}
+
+Test(reload, a_model_whose_file_another_daemon_keeps_is_refused_with_all_else) {
+    stage s;
+    char animals[PATH_BYTES], faces[PATH_BYTES], state[PATH_BYTES], lock[PATH_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    make_reference(&s, "faces", 0, faces);
+    daemon_path(&s.d, "state", state);
+    daemon_path(&s.d, "state.lock", lock);
+    write_file(&s, "models:\n- reference: %s\n", animals);
+    start(&s);
+    int other = open(lock, O_RDWR | O_CREAT, 0600);
+    cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == 0);
+    write_file(&s, "models:\n- reference: %s\n- reference: %s\n  snapshot: %s\n", animals, faces,
+               state);
+    reload(&s, "adder.yaml:7: snapshot: ");
+    cr_assert_eq(told(&s, RELOADED), 0);
+    cr_assert_eq(ask_info(s.d.client).models, 1);
+    close(other);
+    reload(&s, "reloaded");
+    cr_assert_eq(ask_info(s.d.client).models, 2);
+    make_reference(&s, "faces", 8, faces); /* its own lock is in nobody's way */
+    reload(&s, "reloaded");
+    cr_assert_eq(told(&s, RELOADED), 2);
+    other = open(lock, O_RDWR);
+    cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) != 0, "the new one keeps the file");
+    close(other);
+    finish(&s);
+}
+
+/* What it learnt until it went is in its file, and would be written over a minute later. */
+Test(reload, a_model_that_comes_again_restores_its_snapshot) {
+    stage s;
+    char animals[PATH_BYTES], faces[PATH_BYTES], state[PATH_BYTES], with[YAML_BYTES];
+    prepare(&s);
+    make_reference(&s, "animals", 0, animals);
+    make_reference(&s, "faces", 0, faces);
+    daemon_path(&s.d, "state", state);
+    snprintf(with, sizeof with, "models:\n- reference: %s\n- reference: %s\n  snapshot: %s\n",
+             animals, faces, state);
+    write_file(&s, "%s", with);
+    start(&s);
+    ask_model(&s, "faces", "a");
+    cr_assert_eq(ask_model(&s, "faces", "a").fill, 2);
+    write_file(&s, "models:\n- reference: %s\n", animals);
+    reload(&s, RELOADED);
+    write_file(&s, "%s", with);
+    reload(&s, RELOADED);
+    cr_assert_eq(ask_model(&s, "faces", "a").fill, 3);
     finish(&s);
 }
 

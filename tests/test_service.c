@@ -135,6 +135,26 @@ Test(service, rows_beyond_the_queue_are_overload_and_change_nothing) {
     stage_close(&s);
 }
 
+static void shorten(void *context, const snapshot_state *state) {
+    answers_find(state->answers, (answer_key){CLIENT, 1})->rows = 1;
+    *(bool *)context = true;
+}
+
+/* As a snapshot may have it whose author knows the digests' key: what lies behind is another's. */
+Test(service, an_answer_of_fewer_rows_is_not_read_beyond_its_end) {
+    stage s;
+    bool shortened = false;
+    stage_open(&s);
+    wire_outgoing request = score_of(&s, "a", 1, 8), other = score_of(&s, "b", 2, 8);
+    cr_assert_eq(ask_alone(&s, &request).code, WIRE_OK);
+    cr_assert_eq(ask_alone(&s, &other).code, WIRE_OK);
+    service_visit(s.server.service, shorten, &shortened);
+    cr_assert(shortened);
+    cr_assert_eq(ask_alone(&s, &request).code, WIRE_BAD_REQUEST);
+    cr_assert_eq(ask_alone(&s, &other).code, WIRE_OK);
+    stage_close(&s);
+}
+
 Test(service, after_the_end_new_requests_are_draining_and_old_ones_are_answered) {
     stage s;
     stage_open(&s);
