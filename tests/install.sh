@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 root=$PWD/build/installed
 rm -rf "$root"
 mkdir -p build
-DESTDIR=$root docker/install.sh /usr >build/install.log 2>&1 || { cat build/install.log; exit 1; }
+ADDER_CUDA=off DESTDIR=$root docker/install.sh /usr >build/install.log 2>&1 || { cat build/install.log; exit 1; }
 bin=$root/usr/bin
 run=$(mktemp -d)
 url=ipc://$run/adder.sock
