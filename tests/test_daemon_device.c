@@ -51,7 +51,8 @@ static void metrics_say(const daemon_fixture *d, const char *engine, double degr
     scrape_reply reply = scrape_get(scrape_port(d), "/metrics", NULL);
     snprintf(series, sizeof series, "adder_build_info{version=\"0.1.0\",engine=\"%s\"}", engine);
     cr_assert_eq(scrape_value(reply.body, series), 1.0, "%s", reply.body);
-    cr_assert_eq(scrape_value(reply.body, "adder_engine_degraded"), degraded, "%s", reply.body);
+    cr_assert_eq(scrape_value(reply.body, "adder_engine_degraded{model=\"default\"}"), degraded,
+                 "%s", reply.body);
     scrape_reply_free(&reply);
 }
 
