@@ -21,11 +21,13 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
 }
 
 static cublasStatus_t blas_begin(const char *call, cublasHandle_t handle) {
+    standin_lock held(standin_calls);
     int error = standin_begin(call, CUBLAS_STATUS_EXECUTION_FAILED);
     return error == 0 && handle == NULL ? CUBLAS_STATUS_NOT_INITIALIZED : (cublasStatus_t)error;
 }
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t streamId) {
+    standin_lock held(standin_calls);
     cublasStatus_t status = blas_begin(__func__, handle);
     if (status == CUBLAS_STATUS_SUCCESS) {
         handle->stream = streamId;
@@ -35,6 +37,7 @@ cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t streamId) 
 
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace,
                                      size_t workspaceSizeInBytes) {
+    standin_lock held(standin_calls);
     cublasStatus_t status = blas_begin(__func__, handle);
     if (status == CUBLAS_STATUS_SUCCESS && workspace != NULL &&
         !standin_is_device(workspace, workspaceSizeInBytes)) {
@@ -129,6 +132,7 @@ static cublasStatus_t gemm_put(cublasHandle_t handle, gemm g) {
 
 static cublasStatus_t gemm_scaled(const char *call, cublasHandle_t handle, gemm g,
                                   const float *alpha, const float *beta) {
+    standin_lock held(standin_calls);
     cublasStatus_t status = blas_begin(call, handle);
     if (status != CUBLAS_STATUS_SUCCESS) {
         return status;
@@ -193,6 +197,7 @@ cublasSgemmGroupedBatched(cublasHandle_t handle, const cublasOperation_t transa_
                           const float *const Barray[], const int ldb_array[],
                           const float beta_array[], float *const Carray[], const int ldc_array[],
                           int group_count, const int group_size[]) {
+    standin_lock held(standin_calls);
     cublasStatus_t status = blas_begin(__func__, handle);
     if (status == CUBLAS_STATUS_SUCCESS && group_count < 0) {
         status = CUBLAS_STATUS_INVALID_VALUE;

@@ -331,6 +331,7 @@ static bool grid_valid(const cudaLaunchConfig_t *config) {
 
 cudaError_t standin_launch(const cudaLaunchConfig_t *config, const void *kernel,
                            void (*thread)(const void *body), const void *body, size_t bytes) {
+    standin_lock held(standin_calls);
     int begin_error = standin_begin("cudaLaunchKernelEx", 0);
     if (begin_error != 0) {
         return standin_error((cudaError_t)begin_error);

@@ -16,9 +16,12 @@ static struct {
     char fail_call[CALL_BYTES]; /* empty: any */
     unsigned fail_in;           /* calls until the failure; 0: none */
     int fail_code;
-    cudaError_t lost, last;
+    cudaError_t lost;
     standin_counts counts;
 } standin;
+static thread_local cudaError_t last; /* CUDA's too is the calling thread's */
+
+std::recursive_mutex standin_calls;
 
 void standin_die(const char *format, ...) {
     va_list arguments;
@@ -38,7 +41,7 @@ __attribute__((constructor)) void standin_reset(void) {
         order != NULL && strcmp(order, "backward") == 0 ? STANDIN_BACKWARD : STANDIN_FORWARD;
     standin.devices = devices != NULL ? atoi(devices) : 1;
     standin.memory_max = memory != NULL ? strtoull(memory, NULL, 10) : (size_t)1 << 30;
-    standin.lost = standin.last = cudaSuccess;
+    standin.lost = last = cudaSuccess;
     standin.fail_in = 0;
     char call[CALL_BYTES];
     unsigned nth;
@@ -120,17 +123,19 @@ int standin_begin(const char *call, int when_lost) {
 }
 
 cudaError_t standin_error(cudaError_t error) {
-    standin.last = error;
+    last = error;
     return error;
 }
 
 cudaError_t cudaPeekAtLastError(void) {
-    return standin_lost() ? standin.lost : standin.last;
+    standin_lock held(standin_calls);
+    return standin_lost() ? standin.lost : last;
 }
 
 cudaError_t cudaGetLastError(void) {
+    standin_lock held(standin_calls);
     cudaError_t error = cudaPeekAtLastError();
-    standin.last = cudaSuccess;
+    last = cudaSuccess;
     return error;
 }
 

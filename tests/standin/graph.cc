@@ -21,12 +21,14 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     }
     stream->capturing = true;
     stream->broken = false;
-    stream->relaxed = mode == cudaStreamCaptureModeRelaxed;
+    stream->mode = mode;
+    stream->capturer = std::this_thread::get_id();
     return cudaSuccess;
 }
 
 /* Ends it even if the call fails: a program that is told so has no other way to. */
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *pGraph) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     *pGraph = NULL;
     if (!stream_exists(stream) || !standin_is_capturing(stream)) {
@@ -67,6 +69,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graphExec, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graphExec) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     standin_finish_all(); /* a launch of it may be waiting */
     work_clear(&graphExec->list);
@@ -74,6 +77,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graphExec) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     work_clear(&graph->list);
     return object_drop(graph, &standin_counting()->graphs, error);

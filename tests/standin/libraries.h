@@ -16,6 +16,7 @@
 /* Makes and frees the objects that hold a library's state; the failures are given by the caller. */
 template <typename T, typename Status>
 Status library_make(const char *call, T **made, Status lost, Status no_memory) {
+    standin_lock held(standin_calls);
     int error = standin_begin(call, (int)lost);
     if (error != 0) {
         return (Status)error;
@@ -28,6 +29,7 @@ Status library_make(const char *call, T **made, Status lost, Status no_memory) {
 
 template <typename T, typename Status>
 Status library_drop(const char *call, T *made, Status lost, Status no_handle) {
+    standin_lock held(standin_calls);
     int error = standin_begin(call, (int)lost);
     if (made == NULL) {
         return no_handle;

@@ -148,6 +148,7 @@ static cudaError_t release(memory_block **list, void *at, size_t *blocks, size_t
 }
 
 cudaError_t cudaFree(void *devPtr) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     if (standin_capture_break()) {
         return standin_error(cudaErrorStreamCaptureUnsupported);
@@ -164,6 +165,7 @@ cudaError_t cudaMallocHost(void **ptr, size_t size) {
 }
 
 cudaError_t cudaFreeHost(void *ptr) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     size_t bytes = 0; /* pinned bytes are not counted */
     return release(&host_blocks, ptr, &standin_counting()->host_blocks, &bytes, error);

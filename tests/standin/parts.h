@@ -7,6 +7,8 @@
 #include "cuda_runtime.h"
 #include "standin.h"
 
+#include <mutex>
+
 /* ---- calls.cc: settings, errors ---- */
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void standin_die(const char *format, ...);
@@ -17,10 +19,14 @@ standin_counts *standin_counting(void);
 bool standin_lost(void);
 /* Keeps it as the last error and returns it. */
 cudaError_t standin_error(cudaError_t error);
+/* Held from a call's begin to its return: a call that another thread makes meanwhile waits. */
+extern std::recursive_mutex standin_calls;
+typedef std::lock_guard<std::recursive_mutex> standin_lock;
 /* Begins a call: 0, or what it shall fail with; if the device is lost that is `when_lost`, or the
  * loss itself for 0. */
 int standin_begin(const char *call, int when_lost);
 #define BEGIN()                                                                                    \
+    standin_lock held(standin_calls);                                                              \
     do {                                                                                           \
         int begin_error = standin_begin(__func__, 0);                                              \
         if (begin_error != 0) {                                                                    \

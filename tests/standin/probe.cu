@@ -4,6 +4,7 @@
 #include "probe_parts.h"
 
 #include <stdlib.h>
+#include <thread>
 
 static const unsigned ALL_LANES = 0xffffffffu;
 
@@ -275,10 +276,20 @@ engine_status probe_poll(probe *p, unsigned *asked) {
     return ENGINE_OK;
 }
 
+/* What another thread's capture forbids its own thread only. */
+static void allocate(cudaError_t *error) {
+    void *more = NULL;
+    *error = cudaMalloc(&more, 16);
+    cudaFree(more);
+}
+
 static engine_status capture(probe *p) {
     cudaGraph_t graph = NULL;
+    cudaError_t elsewhere = cudaSuccess;
     TRY(cudaStreamBeginCapture(p->stream[0], cudaStreamCaptureModeThreadLocal));
     TRY(put_add(p, 0));
+    std::thread(allocate, &elsewhere).join();
+    TRY(elsewhere);
     TRY(put_read(p, 0));
     TRY(cudaStreamEndCapture(p->stream[0], &graph));
     cudaError_t made = cudaGraphInstantiate(&p->graph, graph, 0);
@@ -302,9 +313,9 @@ engine_status probe_graph(probe *p, unsigned launches, float *seen) {
 
 engine_status probe_graph_broken(probe *p) {
     cudaGraph_t graph = NULL;
-    void *more = NULL;
+    cudaError_t refused = cudaSuccess;
     TRY(cudaStreamBeginCapture(p->stream[0], cudaStreamCaptureModeGlobal));
-    cudaError_t refused = cudaMalloc(&more, 16);
+    std::thread(allocate, &refused).join();
     cudaError_t ended = cudaStreamEndCapture(p->stream[0], &graph);
     TRY(refused == cudaErrorStreamCaptureUnsupported ? ended : cudaErrorInvalidValue);
     return ENGINE_OK;

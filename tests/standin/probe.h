@@ -59,9 +59,9 @@ engine_status probe_read_after_write(probe *p, bool event, float *seen);
 engine_status probe_write_after_read(probe *p, bool event, float *seen);
 /* Asks the event until it has happened; how often. */
 engine_status probe_poll(probe *p, unsigned *asked);
-/* A graph that adds 1, launched so often on 0. */
+/* A graph that adds 1, launched so often on 0; another thread allocates while it is captured. */
 engine_status probe_graph(probe *p, unsigned launches, float *seen);
-/* Allocates while a stream is captured. */
+/* The same in a capture that forbids it to all threads. */
 engine_status probe_graph_broken(probe *p);
 
 typedef struct {

@@ -7,6 +7,7 @@
 #include "parts.h"
 
 #include <stdlib.h>
+#include <thread>
 
 typedef struct work {
     struct work *next;
@@ -23,7 +24,9 @@ struct CUstream_st {
     CUstream_st *next;
     unsigned flags;
     work_list queue, captured;
-    bool capturing, broken, relaxed;
+    bool capturing, broken;
+    enum cudaStreamCaptureMode mode;
+    std::thread::id capturer;
 };
 /* Copies the body. */
 void work_append(work_list *list, void (*run)(void *), const void *body, size_t bytes);

@@ -49,11 +49,13 @@ cusolverStatus_t cusolverDnDestroySyevjInfo(syevjInfo_t info) {
 }
 
 static cusolverStatus_t solver_begin(const char *call, const void *handle) {
+    standin_lock held(standin_calls);
     int error = standin_begin(call, CUSOLVER_STATUS_EXECUTION_FAILED);
     return error == 0 && handle == NULL ? CUSOLVER_STATUS_NOT_INITIALIZED : (cusolverStatus_t)error;
 }
 
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t streamId) {
+    standin_lock held(standin_calls);
     cusolverStatus_t status = solver_begin(__func__, handle);
     if (status == CUSOLVER_STATUS_SUCCESS) {
         handle->stream = streamId;
@@ -139,6 +141,7 @@ static cusolverStatus_t eigen_put(cusolverDnHandle_t handle, eigen e) {
 static cusolverStatus_t eigen_begin(eigen *e, const char *call, cusolverDnHandle_t handle,
                                     const void *params) {
     e->call = call;
+    standin_lock held(standin_calls);
     cusolverStatus_t status = solver_begin(call, handle);
     if (status == CUSOLVER_STATUS_SUCCESS) {
         status = params == NULL ? CUSOLVER_STATUS_INVALID_VALUE : eigen_check(e);

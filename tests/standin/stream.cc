@@ -111,10 +111,16 @@ bool standin_is_capturing(cudaStream_t stream) {
     return stream != NULL && stream->capturing;
 }
 
+static bool forbids(const CUstream_st *s) {
+    return s->capturing && (s->mode == cudaStreamCaptureModeGlobal ||
+                            (s->mode == cudaStreamCaptureModeThreadLocal &&
+                             s->capturer == std::this_thread::get_id()));
+}
+
 bool standin_capture_break(void) {
     bool broke = false;
     for (CUstream_st *s = streams; s != NULL; s = s->next) {
-        if (s->capturing && !s->relaxed) {
+        if (forbids(s)) {
             s->broken = broke = true;
         }
     }
@@ -154,6 +160,7 @@ cudaError_t cudaStreamCreate(cudaStream_t *pStream) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     CUstream_st **at = &streams;
     while (*at != NULL && *at != stream) {
@@ -225,6 +232,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *event) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    standin_lock held(standin_calls);
     int error = standin_begin(__func__, 0);
     standin_finish_all(); /* work may still refer to it */
     return object_drop(event, &standin_counting()->events, error);

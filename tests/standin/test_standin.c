@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,34 @@ Test(standin, a_graph_replays_its_capture) {
     ok(probe_graph(p, 2, &seen));
     cr_assert_eq(seen, 2.0f);
     close_probe(p);
+}
+
+/* Its sums of 1 + 2 + ... + 1000; a warp's shuffles among them switch stacks. */
+static void *sum_on(void *argument) {
+    float in[1000], sum = 0.0f;
+    size_t *wrong = argument;
+    probe *p = NULL;
+    for (size_t i = 0; i < 1000; i++) {
+        in[i] = (float)(i + 1);
+    }
+    bool opened = probe_open(&p) == ENGINE_OK;
+    for (size_t i = 0; i < 50; i++) {
+        *wrong += !opened || probe_sum(p, in, 1000, 256, &sum) != ENGINE_OK || sum != 500500.0f;
+    }
+    probe_close(p);
+    return NULL;
+}
+
+Test(standin, threads_call_at_once) {
+    pthread_t threads[3];
+    size_t wrong[3] = {0};
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, sum_on, &wrong[i]), 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+        cr_expect_eq(wrong[i], 0, "thread %zu has %zu of 50 sums wrong", i, wrong[i]);
+    }
 }
 
 /* Largest error of C = 2 A' B of the groups, given packed, against a plain loop. */
