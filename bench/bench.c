@@ -115,6 +115,40 @@ void bench_print_machine(void) {
     }
 }
 
+typedef struct {
+    const bench_usage *usage;
+    void *to;
+} taking;
+
+/* Without argp's hint after an error's line. */
+static error_t take_option(int key, char *text, struct argp_state *state) {
+    const taking *t = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->err_stream = NULL;
+        return 0;
+    case ARGP_KEY_ARG:
+        fprintf(stderr, "%s: unexpected argument '%s'\n", t->usage->name, text);
+        return EINVAL;
+    case ARGP_KEY_END:
+        return t->usage->complete == NULL || t->usage->complete(t->to) ? 0 : EINVAL;
+    case ARGP_KEY_ARGS:
+    case ARGP_KEY_NO_ARGS:
+    case ARGP_KEY_SUCCESS:
+    case ARGP_KEY_ERROR:
+    case ARGP_KEY_FINI:
+        return ARGP_ERR_UNKNOWN;
+    default:
+        return t->usage->take(key, text, t->to) ? 0 : EINVAL;
+    }
+}
+
+int bench_parse_arguments(const bench_usage *usage, int argc, char **argv, void *to) {
+    const struct argp argp = {.options = usage->options, .parser = take_option, .doc = usage->doc};
+    argv[0] = (char *)usage->name; /* what getopt puts before its messages */
+    return argp_parse(&argp, argc, argv, 0, NULL, &(taking){usage, to}) == 0 ? 0 : BENCH_EXIT_USAGE;
+}
+
 bool bench_parse(const bench_range *range, const char *text, size_t *value) {
     char *end = NULL;
     errno = 0;

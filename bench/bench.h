@@ -5,6 +5,7 @@
 #ifndef ADDER_BENCH_H
 #define ADDER_BENCH_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -32,6 +33,18 @@ size_t bench_memory_available(void);
 /* Two lines on stdout: CPU, cores, load and date; build, compiler and BLAS. The load is there since
  * a machine that does other work as well gives other numbers. */
 void bench_print_machine(void);
+
+/* A subcommand's command line, which is options alone. */
+typedef struct {
+    const char *name;
+    const struct argp_option *options;
+    const char *doc;
+    /* Both say what is wrong, in one line on stderr, and return false. */
+    bool (*take)(int key, const char *text, void *to); /* one option; text NULL: it has none */
+    bool (*complete)(void *to);                        /* after the last; NULL: nothing to do */
+} bench_usage;
+/* 0, or BENCH_EXIT_USAGE after one line. */
+int bench_parse_arguments(const bench_usage *usage, int argc, char **argv, void *to);
 
 /* "name: --option is 'text'; least..most expected" on stderr, and false, when it is not a number in
  * that range. */

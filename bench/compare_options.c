@@ -1,11 +1,8 @@
 /*
- * compare_options.c - see compare_options.h. What went wrong is one line, without argp's hint after
- * it.
+ * compare_options.c - see compare_options.h.
  */
 #include "compare_options.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -44,34 +41,41 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static bool parse_size(bench_range range, const char *text, size_t *value) {
-    range.name = NAME;
-    return bench_parse(&range, text, value);
+static bool parse_size(const char *option, size_t least, size_t most, const char *text,
+                       size_t *value) {
+    return bench_parse(&(bench_range){NAME, option, least, most}, text, value);
 }
 
-static bool parse_number(int key, const char *text, compare_options *o) {
+static bool take_text(const char *text, const char **to) {
+    *to = text;
+    return true;
+}
+
+static bool take_option(int key, const char *text, void *to) {
+    compare_options *o = to;
     switch (key) {
+    case 'r':
+        return take_text(text, &o->reference);
+    case 'x':
+        return take_text(text, &o->embeddings);
+    case 'c':
+        return take_text(text, &o->classes);
+    case 'o':
+        return take_text(text, &o->scores);
+    case 'e':
+        return take_text(text, &o->engine);
     case 'w':
-        return parse_size((bench_range){.option = "window", .least = 1, .most = ENGINE_WINDOW_MAX},
-                          text, &o->window_rows);
+        return parse_size("window", 1, ENGINE_WINDOW_MAX, text, &o->window_rows);
     case KEY_STEP:
-        return parse_size((bench_range){.option = "step", .least = 1, .most = ENGINE_WINDOW_MAX},
-                          text, &o->step_rows);
+        return parse_size("step", 1, ENGINE_WINDOW_MAX, text, &o->step_rows);
     case 'b':
-        return parse_size(
-            (bench_range){.option = "batch-windows", .least = 1, .most = ENGINE_BATCH_ROWS_MAX},
-            text, &o->batch_windows);
+        return parse_size("batch-windows", 1, ENGINE_BATCH_ROWS_MAX, text, &o->batch_windows);
     case 'a':
-        return parse_size((bench_range){.option = "accounts", .least = 1, .most = ENGINE_SLOTS_MAX},
-                          text, &o->accounts);
+        return parse_size("accounts", 1, ENGINE_SLOTS_MAX, text, &o->accounts);
     case 't':
-        return parse_size((bench_range){.option = "threads", .most = ENGINE_THREADS_MAX}, text,
-                          &o->threads);
-    case 's':
-        return parse_size((bench_range){.option = "seconds", .most = SECONDS_MAX}, text,
-                          &o->seconds);
+        return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
     default:
-        return false;
+        return parse_size("seconds", 0, SECONDS_MAX, text, &o->seconds);
     }
 }
 
@@ -104,59 +108,20 @@ static bool usage_valid(const compare_options *o) {
     return true;
 }
 
-/* The option that is a text, or NULL. */
-static const char **text_of(int key, compare_options *o) {
-    switch (key) {
-    case 'r':
-        return &o->reference;
-    case 'x':
-        return &o->embeddings;
-    case 'c':
-        return &o->classes;
-    case 'o':
-        return &o->scores;
-    case 'e':
-        return &o->engine;
-    default:
-        return NULL;
-    }
-}
-
-static error_t parse_option(int key, char *argument, struct argp_state *state) {
-    compare_options *o = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->err_stream = NULL;
-        return 0;
-    case ARGP_KEY_ARG:
-        fprintf(stderr, NAME ": unexpected argument '%s'\n", argument);
-        return EINVAL;
-    case ARGP_KEY_END:
-        set_defaults(o);
-        return usage_valid(o) ? 0 : EINVAL;
-    default:
-        break;
-    }
-    if (argument == NULL) {
-        return ARGP_ERR_UNKNOWN;
-    }
-    const char **text = text_of(key, o);
-    if (text != NULL) {
-        *text = argument;
-        return 0;
-    }
-    return parse_number(key, argument, o) ? 0 : EINVAL;
+static bool complete(void *to) {
+    set_defaults(to);
+    return usage_valid(to);
 }
 
 int compare_parse(int argc, char **argv, compare_options *o) {
-    static char name[] = NAME;
-    const struct argp argp = {
+    static const bench_usage usage = {
+        .name = NAME,
         .options = options,
-        .parser = parse_option,
         .doc = "Scores windows of a file, each of an account of its own, again and again, and "
                "prints one JSON object: Adder's side of bench/compare/compare.py.",
+        .take = take_option,
+        .complete = complete,
     };
     *o = (compare_options){.engine = "auto", .window_rows = WINDOW_ROWS, .seconds = SECONDS};
-    argv[0] = name; /* what getopt puts before its messages */
-    return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
+    return bench_parse_arguments(&usage, argc, argv, o);
 }

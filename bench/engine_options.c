@@ -1,11 +1,8 @@
 /*
- * engine_options.c - see engine_options.h. What went wrong is one line, without argp's hint after
- * it.
+ * engine_options.c - see engine_options.h.
  */
 #include "engine_options.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,9 +63,9 @@ static bool parse_list(const char *option, const char *text, size_t most, bench_
     return bench_parse_list(&(bench_range){NAME, option, 1, most}, text, list);
 }
 
-static bool parse_size(bench_range range, const char *text, size_t *value) {
-    range.name = NAME;
-    return bench_parse(&range, text, value);
+static bool parse_size(const char *option, size_t least, size_t most, const char *text,
+                       size_t *value) {
+    return bench_parse(&(bench_range){NAME, option, least, most}, text, value);
 }
 
 size_t options_accounts(const bench_options *o) {
@@ -138,8 +135,18 @@ static void set_defaults(bench_options *o) {
     set_list(&o->accounts, (bench_list){{256}, 1});
 }
 
-static bool parse_key(int key, const char *text, bench_options *o) {
+static bool take_option(int key, const char *text, void *to) {
+    bench_options *o = to;
     switch (key) {
+    case 'e':
+        o->engine = text;
+        return true;
+    case KEY_QUICK:
+        return o->quick = true;
+    case KEY_TF32:
+        return o->tf32 = true;
+    case KEY_YARDSTICKS:
+        return o->yardsticks = true;
     case 'd':
         return parse_list("dim", text, ENGINE_DIM_MAX, &o->dim);
     case 'w':
@@ -147,84 +154,39 @@ static bool parse_key(int key, const char *text, bench_options *o) {
     case 'c':
         return parse_list("classes", text, CLASSES_MAX, &o->classes);
     case 'r':
-        return parse_size((bench_range){.option = "rank", .least = 1, .most = ENGINE_DIM_MAX}, text,
-                          &o->rank);
+        return parse_size("rank", 1, ENGINE_DIM_MAX, text, &o->rank);
     case 'a':
         return parse_list("accounts", text, ACCOUNTS_MAX, &o->accounts);
     case KEY_ROWS:
-        return parse_size(
-            (bench_range){.option = "rows-per-account", .least = 1, .most = ENGINE_WINDOW_MAX},
-            text, &o->observation_rows);
+        return parse_size("rows-per-account", 1, ENGINE_WINDOW_MAX, text, &o->observation_rows);
     case KEY_MEMORY_RANK:
-        return parse_size((bench_range){.option = "memory-rank", .most = ENGINE_MEMORY_RANK_MAX},
-                          text, &o->memory_rank);
+        return parse_size("memory-rank", 0, ENGINE_MEMORY_RANK_MAX, text, &o->memory_rank);
     case 't':
-        return parse_size((bench_range){.option = "threads", .most = ENGINE_THREADS_MAX}, text,
-                          &o->threads);
+        return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
     case 's':
-        return parse_size((bench_range){.option = "seconds", .least = 1, .most = SECONDS_MAX}, text,
-                          &o->seconds);
-    default:
-        return false;
+        return parse_size("seconds", 1, SECONDS_MAX, text, &o->seconds);
+    default: /* a part */
+        o->parts |= 1u << (key - KEY_RATES);
+        return true;
     }
 }
 
-static error_t parse_option(int key, char *argument, struct argp_state *state) {
-    bench_options *o = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->err_stream = NULL;
-        return 0;
-    case ARGP_KEY_ARG:
-        fprintf(stderr, NAME ": unexpected argument '%s'\n", argument);
-        return EINVAL;
-    case ARGP_KEY_END:
-        set_defaults(o);
-        return usage_valid(o) ? 0 : EINVAL;
-    case 'e':
-        o->engine = argument;
-        return 0;
-    case KEY_QUICK:
-        o->quick = true;
-        return 0;
-    case KEY_TF32:
-        o->tf32 = true;
-        return 0;
-    case KEY_YARDSTICKS:
-        o->yardsticks = true;
-        return 0;
-    case KEY_RATES:
-    case KEY_STAGES:
-    case KEY_SWEEP:
-    case KEY_EIGEN:
-    case KEY_BYTES:
-    case KEY_SIDES:
-        o->parts |= 1u << (key - KEY_RATES);
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-    case ARGP_KEY_SUCCESS:
-    case ARGP_KEY_ERROR:
-    case ARGP_KEY_FINI:
-        return 0;
-    default:
-        if (argument == NULL) {
-            return ARGP_ERR_UNKNOWN;
-        }
-        return parse_key(key, argument, o) ? 0 : EINVAL;
-    }
+static bool complete(void *to) {
+    set_defaults(to);
+    return usage_valid(to);
 }
 
 int options_parse(int argc, char **argv, bench_options *o) {
-    static char name[] = NAME;
-    const struct argp argp = {
+    static const bench_usage usage = {
+        .name = NAME,
         .options = options,
-        .parser = parse_option,
         .doc = "Streams synthetic rows of many accounts through an engine, and compares it with "
                "the matrix products it cannot do without, on a CUDA device also with its copies. "
                "Lists are numbers with commas between; each combination is a row of the table.",
+        .take = take_option,
+        .complete = complete,
     };
     *o = (bench_options){
         .engine = "auto", .memory_rank = MEMORY_RANK, .observation_rows = OBSERVATION_ROWS};
-    argv[0] = name; /* what getopt puts before its messages */
-    return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
+    return bench_parse_arguments(&usage, argc, argv, o);
 }

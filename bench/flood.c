@@ -2,8 +2,6 @@
  * flood.c - `adder-bench flood`: what becomes of a running daemon's memory, of a thief it has
  * flagged, of one it nearly has, and of a good client's latency, while fresh accounts ask.
  */
-#include <argp.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,62 +56,43 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static bool parse_size(const char *option, size_t most, const char *text, size_t *to) {
-    return bench_parse(&(bench_range){.name = NAME, .option = option, .least = 1, .most = most},
-                       text, to);
+static bool parse_size(const char *option, size_t least, size_t most, const char *text,
+                       size_t *value) {
+    return bench_parse(&(bench_range){NAME, option, least, most}, text, value);
 }
 
-static bool parse_number(int key, const char *text, flooding *f) {
+static bool take_option(int key, const char *text, void *to) {
+    flooding *f = to;
     switch (key) {
-    case KEY_PID:
-        return parse_size("pid", 1 << 30, text, &f->process);
-    case KEY_LIMIT:
-        return parse_size("limit", BYTES_MIB_MAX, text, &f->limit_mib);
-    case 'a':
-        return bench_parse(
-            &(bench_range){
-                .name = NAME, .option = "accounts", .least = ACCOUNTS_MIN, .most = ACCOUNTS_MAX},
-            text, &f->accounts);
-    case KEY_RATE:
-        return parse_size("rate", ACCOUNTS_MAX, text, &f->rate);
-    default:
-        return parse_size("rows", 1024, text, &f->rows);
-    }
-}
-
-static error_t parse_option(int key, char *text, struct argp_state *state) {
-    flooding *f = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->err_stream = NULL;
-        return 0;
     case 'C':
         f->url = text;
-        return 0;
+        return true;
     case KEY_HONEST:
         f->honest = text;
-        return 0;
+        return true;
     case KEY_THIEF:
         f->thief = text;
-        return 0;
+        return true;
     case KEY_PID:
+        return parse_size("pid", 1, 1 << 30, text, &f->process);
     case KEY_LIMIT:
+        return parse_size("limit", 1, BYTES_MIB_MAX, text, &f->limit_mib);
     case 'a':
+        return parse_size("accounts", ACCOUNTS_MIN, ACCOUNTS_MAX, text, &f->accounts);
     case KEY_RATE:
-    case 'n':
-        return parse_number(key, text, f) ? 0 : EINVAL;
-    case ARGP_KEY_ARG:
-        fprintf(stderr, NAME ": unexpected argument '%s'\n", text);
-        return EINVAL;
-    case ARGP_KEY_END:
-        if (f->url == NULL || f->honest == NULL || f->thief == NULL || f->process == 0) {
-            fprintf(stderr, NAME ": --connect, --pid, --honest and --thief expected\n");
-            return EINVAL;
-        }
-        return 0;
+        return parse_size("rate", 1, ACCOUNTS_MAX, text, &f->rate);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_size("rows", 1, 1024, text, &f->rows);
     }
+}
+
+static bool complete(void *to) {
+    const flooding *f = to;
+    if (f->url == NULL || f->honest == NULL || f->thief == NULL || f->process == 0) {
+        fprintf(stderr, NAME ": --connect, --pid, --honest and --thief expected\n");
+        return false;
+    }
+    return true;
 }
 
 /* ---- the daemon and what it is asked ---- */
@@ -322,18 +301,20 @@ static bool flood(flooding *f) {
 }
 
 int bench_flood(int argc, char **argv) {
-    static char name[] = NAME;
-    const struct argp argp = {
+    static const bench_usage usage = {
+        .name = NAME,
         .options = options,
-        .parser = parse_option,
         .doc = "Asks a running daemon about fresh accounts, far more than it has room for, and "
                "prints what it takes of memory, whether a thief that was flagged before still is, "
                "whether one that nearly was goes on where he was, and the latency of a good client "
-               "before and meanwhile, from when each request was due."};
+               "before and meanwhile, from when each request was due.",
+        .take = take_option,
+        .complete = complete,
+    };
     flooding f = {.accounts = ACCOUNTS, .rate = RATE, .rows = REQUEST_ROWS};
-    argv[0] = name; /* what getopt puts before its messages */
-    if (argp_parse(&argp, argc, argv, 0, NULL, &f) != 0) {
-        return BENCH_EXIT_USAGE;
+    int status = bench_parse_arguments(&usage, argc, argv, &f);
+    if (status != 0) {
+        return status;
     }
     bool done = open_all(&f) && flood(&f);
     if (!done) {

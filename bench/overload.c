@@ -59,6 +59,9 @@ static double find_peak(stand *s, double seconds) {
         }
         peak = rate_of(&r) > peak ? rate_of(&r) : peak;
     }
+    if (peak <= 0.0) {
+        snprintf(s->error, STAND_ERROR_BYTES, "nothing was scored");
+    }
     return peak;
 }
 
@@ -76,7 +79,7 @@ static void add(storm_result *sum, const storm_result *r) {
 }
 
 /* The peak is found anew right before each round, since a machine that does other work changes. */
-static bool run(stand *s, figures *f) {
+static bool press(stand *s, figures *f) {
     static storm_result r;
     double seconds = (double)s->options.seconds / ROUNDS;
     for (size_t i = 0; i < ROUNDS; i++) {
@@ -132,9 +135,16 @@ static bool holds(figures *f, char *error) {
     return true;
 }
 
-int bench_overload(int argc, char **argv) {
-    static stand s;
+static bool run(stand *s) {
     static figures f;
+    if (!press(s, &f)) {
+        return false;
+    }
+    print_figures(&f);
+    return !s->options.quick || holds(&f, s->error);
+}
+
+int bench_overload(int argc, char **argv) {
     stand_options o = {.name = NAME,
                        .dim = 256,
                        .classes = 1,
@@ -155,18 +165,5 @@ int bench_overload(int argc, char **argv) {
         o.seconds = 3;
         o.connections = QUICK_CONNECTIONS;
     }
-    bool done = stand_open(&s, &o, o.connections + CONNECTIONS_SPARE);
-    if (done) {
-        stand_print(&s);
-        done = run(&s, &f);
-    }
-    if (done) {
-        print_figures(&f);
-        done = !o.quick || holds(&f, s.error);
-    }
-    if (!done) {
-        fprintf(stderr, NAME ": %s\n", s.error[0] != '\0' ? s.error : "nothing was scored");
-    }
-    stand_close(&s);
-    return done ? 0 : BENCH_EXIT_FAILURE;
+    return stand_run(&o, o.connections + CONNECTIONS_SPARE, run);
 }

@@ -139,7 +139,6 @@ static bool run(stand *s) {
 }
 
 int bench_peers(int argc, char **argv) {
-    static stand s;
     stand_options o = {.name = NAME,
                        .dim = 256,
                        .classes = 10,
@@ -160,14 +159,5 @@ int bench_peers(int argc, char **argv) {
         o.seconds = 1;
         o.connections = QUICK_BAD;
     }
-    bool done = stand_open(&s, &o, o.connections + CONNECTIONS_SPARE);
-    if (done) {
-        stand_print(&s);
-        done = run(&s);
-    }
-    if (!done) {
-        fprintf(stderr, NAME ": %s\n", s.error);
-    }
-    stand_close(&s);
-    return done ? 0 : BENCH_EXIT_FAILURE;
+    return stand_run(&o, o.connections + CONNECTIONS_SPARE, run);
 }

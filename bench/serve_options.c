@@ -3,8 +3,6 @@
  */
 #include "serve_options.h"
 
-#include <argp.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,8 +65,17 @@ static bool parse_size(const char *option, size_t least, size_t most, const char
     return bench_parse(&(bench_range){NAME, option, least, most}, text, value);
 }
 
-static bool parse_key(int key, const char *text, serve_options *o) {
+static bool take_option(int key, const char *text, void *to) {
+    serve_options *o = to;
     switch (key) {
+    case 'C':
+        o->connect = text;
+        return true;
+    case KEY_REFERENCE:
+        o->reference = text;
+        return true;
+    case KEY_QUICK:
+        return o->quick = true;
     case 't':
         return parse_transport(text, &o->transport);
     case 'd':
@@ -92,10 +99,8 @@ static bool parse_key(int key, const char *text, serve_options *o) {
         return parse_size("rate", 1, RATE_MAX, text, &o->requests_per_s);
     case 'T':
         return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
-    case 's':
-        return parse_size("seconds", 1, SECONDS_MAX, text, &o->seconds);
     default:
-        return false;
+        return parse_size("seconds", 1, SECONDS_MAX, text, &o->seconds);
     }
 }
 
@@ -127,53 +132,24 @@ static bool usage_valid(const serve_options *o) {
     return true;
 }
 
-static error_t parse_option(int key, char *argument, struct argp_state *state) {
-    serve_options *o = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->err_stream = NULL;
-        return 0;
-    case ARGP_KEY_ARG:
-        fprintf(stderr, NAME ": unexpected argument '%s'\n", argument);
-        return EINVAL;
-    case ARGP_KEY_END:
-        set_defaults(o);
-        return usage_valid(o) ? 0 : EINVAL;
-    case 'C':
-        o->connect = argument;
-        return 0;
-    case KEY_REFERENCE:
-        o->reference = argument;
-        return 0;
-    case KEY_QUICK:
-        o->quick = true;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-    case ARGP_KEY_SUCCESS:
-    case ARGP_KEY_ERROR:
-    case ARGP_KEY_FINI:
-        return 0;
-    default:
-        if (argument == NULL) {
-            return ARGP_ERR_UNKNOWN;
-        }
-        return parse_key(key, argument, o) ? 0 : EINVAL;
-    }
+static bool complete(void *to) {
+    set_defaults(to);
+    return usage_valid(to);
 }
 
 int serve_options_parse(int argc, char **argv, serve_options *o) {
-    static char name[] = NAME;
-    const struct argp argp = {
+    static const bench_usage usage = {
+        .name = NAME,
         .options = options,
-        .parser = parse_option,
         .doc = "Puts load on Adder over NNG, and in the same run on a null echo that takes the "
                "same bytes and gives as many back: one caller at a time, then as many as "
                "--callers, each asking again as soon as it is answered; then an open loop at a "
                "fixed rate, whose latencies count from when a request was due.",
+        .take = take_option,
+        .complete = complete,
     };
     *o = (serve_options){.classes = CLASSES, .account_rows = ACCOUNT_ROWS, .callers = CALLERS};
-    argv[0] = name; /* what getopt puts before its messages */
-    return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
+    return bench_parse_arguments(&usage, argc, argv, o);
 }
 
 const char *serve_transport_name(serve_transport transport) {

@@ -3,7 +3,6 @@
  */
 #include "stand.h"
 
-#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,65 +48,41 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static bool parse_key(int key, const char *text, stand_options *o) {
-    switch (key) {
-    case 'd':
-        return bench_parse(&(bench_range){o->name, "dim", 1, ENGINE_DIM_MAX}, text, &o->dim);
-    case 'c':
-        return bench_parse(&(bench_range){o->name, "classes", 1, CLASSES_MAX}, text, &o->classes);
-    case 'w':
-        return bench_parse(&(bench_range){o->name, "window", 1, ENGINE_WINDOW_MAX}, text,
-                           &o->window_rows);
-    case 'r':
-        return bench_parse(&(bench_range){o->name, "rows", 1, ROWS_MAX}, text, &o->rows);
-    case 'T':
-        return bench_parse(&(bench_range){o->name, "threads", 0, ENGINE_THREADS_MAX}, text,
-                           &o->threads);
-    case 's':
-        return bench_parse(&(bench_range){o->name, "seconds", 1, SECONDS_MAX}, text, &o->seconds);
-    case 't':
-        return bench_parse(&(bench_range){o->name, "times", 1, TIMES_MAX}, text, &o->times);
-    case 'n':
-        return bench_parse(&(bench_range){o->name, "connections", 1, CONNECTIONS_MAX}, text,
-                           &o->connections);
-    default:
-        return false;
-    }
+static bool parse(const stand_options *o, const char *option, size_t least, size_t most,
+                  const char *text, size_t *value) {
+    return bench_parse(&(bench_range){o->name, option, least, most}, text, value);
 }
 
-static error_t parse_option(int key, char *argument, struct argp_state *state) {
-    stand_options *o = state->input;
+static bool take_option(int key, const char *text, void *to) {
+    stand_options *o = to;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->err_stream = NULL;
-        return 0;
-    case ARGP_KEY_ARG:
-        fprintf(stderr, "%s: unexpected argument '%s'\n", o->name, argument);
-        return EINVAL;
     case KEY_TCP:
-        o->tcp = true;
-        return 0;
+        return o->tcp = true;
     case KEY_QUICK:
-        o->quick = true;
-        return 0;
-    case ARGP_KEY_END:
-    case ARGP_KEY_NO_ARGS:
-    case ARGP_KEY_SUCCESS:
-    case ARGP_KEY_ERROR:
-    case ARGP_KEY_FINI:
-        return 0;
+        return o->quick = true;
+    case 'd':
+        return parse(o, "dim", 1, ENGINE_DIM_MAX, text, &o->dim);
+    case 'c':
+        return parse(o, "classes", 1, CLASSES_MAX, text, &o->classes);
+    case 'w':
+        return parse(o, "window", 1, ENGINE_WINDOW_MAX, text, &o->window_rows);
+    case 'r':
+        return parse(o, "rows", 1, ROWS_MAX, text, &o->rows);
+    case 'T':
+        return parse(o, "threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
+    case 's':
+        return parse(o, "seconds", 1, SECONDS_MAX, text, &o->seconds);
+    case 't':
+        return parse(o, "times", 1, TIMES_MAX, text, &o->times);
     default:
-        if (argument == NULL) {
-            return ARGP_ERR_UNKNOWN;
-        }
-        return parse_key(key, argument, o) ? 0 : EINVAL;
+        return parse(o, "connections", 1, CONNECTIONS_MAX, text, &o->connections);
     }
 }
 
 int stand_parse(stand_options *o, const char *doc, int argc, char **argv) {
-    const struct argp argp = {.options = options, .parser = parse_option, .doc = doc};
-    argv[0] = (char *)o->name; /* what getopt puts before its messages */
-    return argp_parse(&argp, argc, argv, 0, NULL, o) == 0 ? 0 : BENCH_EXIT_USAGE;
+    return bench_parse_arguments(
+        &(bench_usage){.name = o->name, .options = options, .doc = doc, .take = take_option}, argc,
+        argv, o);
 }
 
 /* ---- requests ---- */
@@ -221,13 +196,13 @@ static bool fill_windows(stand *s) {
     return storm_run(&o, &result, s->error, STAND_ERROR_BYTES);
 }
 
-bool stand_open(stand *s, const stand_options *o, size_t connections_max) {
+static bool open_stand(stand *s, const stand_options *o, size_t connections_max) {
     *s = (stand){.options = *o};
     raise_files(connections_max + FILES_SPARE);
     return make_data(s) && open_house(s, connections_max) && make_requests(s) && fill_windows(s);
 }
 
-void stand_close(stand *s) {
+static void close_stand(stand *s) {
     for (size_t i = 0; i < STAND_ACCOUNTS; i++) {
         free(s->message[i].bytes);
     }
@@ -235,7 +210,7 @@ void stand_close(stand *s) {
     synthetic_fini(&s->data);
 }
 
-void stand_print(const stand *s) {
+static void print_stand(const stand *s) {
     const stand_options *o = &s->options;
     bench_print_machine();
     printf("run      %s, dim %zu, %zu classes, window %zu, no memory; requests of %zu rows, %zu "
@@ -243,4 +218,18 @@ void stand_print(const stand *s) {
            o->tcp ? "tcp" : "ipc", o->dim, o->classes, o->window_rows, o->rows,
            s->message[0].length);
     fflush(stdout);
+}
+
+int stand_run(const stand_options *o, size_t connections_max, bool (*run)(stand *s)) {
+    static stand s;
+    bool done = open_stand(&s, o, connections_max);
+    if (done) {
+        print_stand(&s);
+        done = run(&s);
+    }
+    if (!done) {
+        fprintf(stderr, "%s: %s\n", o->name, s.error);
+    }
+    close_stand(&s);
+    return done ? 0 : BENCH_EXIT_FAILURE;
 }

@@ -29,15 +29,13 @@ typedef struct {
     house *house;
     char url[STAND_URL_BYTES];
     storm_message message[STAND_ACCOUNTS]; /* of an account each */
-    char error[STAND_ERROR_BYTES];
+    char error[STAND_ERROR_BYTES];         /* one line, of who returns false */
 } stand;
 
 /* 0, or the exit status of a wrong usage. Options that are not given stay as they are. */
 int stand_parse(stand_options *options, const char *doc, int argc, char **argv);
-/* Opens the daemon, with room for so many connections, and fills every account's window. False:
- * one line in stand->error. */
-bool stand_open(stand *s, const stand_options *options, size_t connections_max);
-void stand_close(stand *s); /* zeroed is allowed */
-void stand_print(const stand *s);
+/* Opens the daemon, with room for so many connections, fills every account's window, and runs it:
+ * the exit status, after one line on stderr if it failed. */
+int stand_run(const stand_options *options, size_t connections_max, bool (*run)(stand *s));
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #include "adder.h"
-#include "arguments.h"
 #include "connect.h"
 #include "explain_print.h"
 #include "fetch.h"
@@ -16,42 +15,21 @@
 #include "stream.h"
 
 typedef struct {
-    const char *url;
     const char *token_file;
     const char *account;
     bool takes_account;
     bool is_group;
-    size_t timeout_ms;
     connect_flags connect;
 } ask_options;
 
-static const struct argp_option options[] = {
-    {"connect", 'u', "URL", 0, "The daemon", 1},
-    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
-    {0},
-};
-
-static const struct argp_option info_options[] = {
-    {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
-    {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
-    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
-    {0},
-};
-
-static const struct argp_option explain_options[] = {
-    {"connect", 'u', "URL", 0, "The daemon, or http://HOST:PORT of its admin port", 1},
-    {"group", 'g', 0, 0, "NAME is a group's", 1},
-    {"token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1},
-    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
-    {0},
-};
-
-static const struct argp_option name_options[] = {
-    {"connect", 'u', "URL", 0, "The daemon", 1},
-    {"group", 'g', 0, 0, "NAME is a group's", 1},
-    {"timeout", 't', "MS", 0, "For the answer (5000)", 1},
-    {0},
-};
+#define TOKEN_FILE                                                                                 \
+    { "token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1 }
+#define GROUP                                                                                      \
+    { "group", 'g', 0, 0, "NAME is a group's", 1 }
+static const struct argp_option no_options[] = {{0}};
+static const struct argp_option info_options[] = {TOKEN_FILE, {0}};
+static const struct argp_option explain_options[] = {GROUP, TOKEN_FILE, {0}};
+static const struct argp_option forget_options[] = {GROUP, {0}};
 
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     ask_options *o = state->input;
@@ -59,17 +37,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->connect;
         break;
-    case 'u':
-        o->url = value;
-        break;
     case 'T':
         o->token_file = value;
         break;
     case 'g':
         o->is_group = true;
-        break;
-    case 't':
-        o->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
         break;
     case ARGP_KEY_ARG:
         if (!o->takes_account || o->account != NULL) {
@@ -78,8 +50,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
         o->account = value;
         break;
     case ARGP_KEY_END:
-        if (o->url == NULL || (o->takes_account && o->account == NULL)) {
-            argp_error(state, "%s", o->url == NULL ? "--connect is needed" : "a NAME is needed");
+        if (o->takes_account && o->account == NULL) {
+            argp_error(state, "a NAME is needed");
         }
         break;
     default:
@@ -209,8 +181,8 @@ typedef struct {
 
 static bool ask_wire(const question *q, const ask_options *o, adder_error *error) {
     adder_client *client = NULL;
-    adder_options client_options = connect_options(&o->connect, o->timeout_ms);
-    bool good = adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
+    adder_options client_options = connect_options(&o->connect);
+    bool good = adder_open(&client, o->connect.url, &client_options, error) == ADDER_OK &&
                 q->ask(client, o, error) == ADDER_OK;
     adder_close(client);
     return good;
@@ -218,18 +190,18 @@ static bool ask_wire(const question *q, const ask_options *o, adder_error *error
 
 static bool ask_http(const question *q, const ask_options *o, adder_error *error) {
     fetch *fetch = NULL;
-    bool good =
-        fetch_open(&fetch, o->url, o->token_file, o->timeout_ms, error->text, sizeof error->text) &&
-        q->ask_over_http(fetch, o, error);
+    bool good = fetch_open(&fetch, o->connect.url, o->token_file, o->connect.timeout_ms,
+                           error->text, sizeof error->text) &&
+                q->ask_over_http(fetch, o, error);
     fetch_close(fetch);
     return good;
 }
 
 static int ask(int argc, char **argv, const question *q) {
-    ask_options o = {.takes_account = q->takes_account, .timeout_ms = ADDER_TIMEOUT_MS_DEFAULT};
+    ask_options o = {.takes_account = q->takes_account};
     adder_error error = {0};
     argp_parse(q->argp, argc, argv, 0, NULL, &o);
-    bool http = q->ask_over_http != NULL && fetch_is_url(o.url);
+    bool http = q->ask_over_http != NULL && fetch_is_url(o.connect.url);
     if (http ? !ask_http(q, &o, &error) : !ask_wire(q, &o, &error)) {
         fprintf(stderr, "%s: %s\n", argv[0], error.text);
         return CLI_EXIT_FAILURE;
@@ -238,7 +210,7 @@ static int ask(int argc, char **argv, const question *q) {
 }
 
 int cli_ping(int argc, char **argv) {
-    static const struct argp argp = {.options = options,
+    static const struct argp argp = {.options = no_options,
                                      .parser = parse_option,
                                      .doc = "See whether the daemon answers.",
                                      .children = connect_children};
@@ -248,7 +220,9 @@ int cli_ping(int argc, char **argv) {
 int cli_info(int argc, char **argv) {
     static const struct argp argp = {.options = info_options,
                                      .parser = parse_option,
-                                     .doc = "Print what the daemon serves and its limits.",
+                                     .doc =
+                                         "Print what the daemon serves and its limits. URL may be "
+                                         "http://HOST:PORT of its admin port.",
                                      .children = connect_children};
     return ask(argc, argv, &(question){&argp, false, info, info_over_http});
 }
@@ -258,14 +232,15 @@ int cli_explain(int argc, char **argv) {
                                      .parser = parse_option,
                                      .args_doc = "NAME",
                                      .doc = "Print why an account, or a group, has its verdict. "
-                                            "For operators, never for end users.",
+                                            "For operators, never for end users. URL may be "
+                                            "http://HOST:PORT of its admin port.",
                                      .children = connect_children};
     return ask(argc, argv, &(question){&argp, true, explain, explain_over_http});
 }
 
 int cli_forget(int argc, char **argv) {
     static const struct argp argp = {
-        .options = name_options,
+        .options = forget_options,
         .parser = parse_option,
         .args_doc = "NAME",
         .doc = "Drop an account's, or a group's, window, memory and evidence.",

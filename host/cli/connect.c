@@ -3,9 +3,14 @@
  */
 #include "connect.h"
 
+#include "arguments.h"
+#include "cli.h"
+
 enum { KEY_MODEL = 'm', KEY_CA = 2000, KEY_CERT, KEY_KEY, KEY_NAME };
 
 static const struct argp_option options[] = {
+    {"connect", 'u', "URL", 0, "The daemon", 1},
+    {"timeout", 't', "MS", 0, "For an answer (5000)", 1},
     {"model", KEY_MODEL, "MODEL", 0, "Which one, where several are served", 2},
     {"tls-ca", KEY_CA, "FILE", 0, "tls+tcp: who signed the daemon's certificate (PEM)", 3},
     {"tls-cert", KEY_CERT, "FILE", 0, "tls+tcp: our certificate (PEM)", 3},
@@ -18,6 +23,15 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *value, struct argp_state *state) {
     connect_flags *flags = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        flags->timeout_ms = ADDER_TIMEOUT_MS_DEFAULT;
+        break;
+    case 'u':
+        flags->url = value;
+        break;
+    case 't':
+        flags->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
+        break;
     case KEY_MODEL:
         flags->model = value;
         break;
@@ -33,6 +47,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case KEY_NAME:
         flags->server_name = value;
         break;
+    case ARGP_KEY_END:
+        if (flags->url == NULL) {
+            argp_error(state, "--connect is needed");
+        }
+        break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -42,8 +61,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
 static const struct argp argp = {.options = options, .parser = parse_option};
 const struct argp_child connect_children[] = {{&argp, 0, NULL, 0}, {0}};
 
-adder_options connect_options(const connect_flags *flags, size_t timeout_ms) {
-    return (adder_options){.timeout_ms = (int)timeout_ms,
+adder_options connect_options(const connect_flags *flags) {
+    return (adder_options){.timeout_ms = (int)flags->timeout_ms,
                            .model = flags->model,
                            .tls_ca_file = flags->ca_file,
                            .tls_cert_file = flags->cert_file,

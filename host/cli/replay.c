@@ -13,22 +13,18 @@
 #include "stream.h"
 
 typedef struct {
-    const char *url;
     const char *account;
     dataset_files files;
     size_t batch_rows;
-    size_t timeout_ms;
     connect_flags connect;
 } replay_options;
 
 static const struct argp_option options[] = {
-    {"connect", 'u', "URL", 0, "The daemon", 1},
     {"account", 'a', "NAME", 0, "The account to be", 1},
     {"embeddings", 'e', "FILE", 0, "Queries, .npy [rows, dim]", 1},
     {"classes", 'c', "FILE", 0, "Their predicted classes, .npy [rows]", 1},
     {"rows", 'R', "FIRST:END:STEP", 0, "Send only these rows of the files (all)", 2},
     {"batch", 'b', "ROWS", 0, "Rows in a request (16)", 2},
-    {"timeout", 't', "MS", 0, "For an answer (5000)", 2},
     {0},
 };
 
@@ -37,9 +33,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->connect;
-        break;
-    case 'u':
-        o->url = value;
         break;
     case 'a':
         o->account = value;
@@ -58,15 +51,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state) {
     case 'b':
         o->batch_rows = arguments_count(state, "batch", value, 1, STREAM_ROWS_MAX);
         break;
-    case 't':
-        o->timeout_ms = arguments_count(state, "timeout", value, 1, CLI_TIMEOUT_MS_MAX);
-        break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", value);
         break;
     case ARGP_KEY_END:
-        if (!o->url || !o->account || !o->files.embeddings || !o->files.classes) {
-            argp_error(state, "--connect, --account, --embeddings and --classes are needed");
+        if (!o->account || !o->files.embeddings || !o->files.classes) {
+            argp_error(state, "--account, --embeddings and --classes are needed");
         }
         break;
     default:
@@ -119,9 +109,9 @@ static bool replay(const replay_options *o, adder_error *error) {
     stream_tally tally = {0};
     adder_info info;
     adder_client *client = NULL;
-    adder_options client_options = connect_options(&o->connect, o->timeout_ms);
+    adder_options client_options = connect_options(&o->connect);
     bool fine = dataset_load(&data, &o->files, error->text, sizeof error->text) &&
-                adder_open(&client, o->url, &client_options, error) == ADDER_OK &&
+                adder_open(&client, o->connect.url, &client_options, error) == ADDER_OK &&
                 adder_hello(client, &info, error) == ADDER_OK;
     if (fine && !stream_clock_open(&clock, data.rows)) {
         snprintf(error->text, sizeof error->text, "out of memory");
@@ -153,7 +143,7 @@ int cli_replay(int argc, char **argv) {
         .children = connect_children,
     };
     adder_error error = {0};
-    replay_options o = {.files.range = DATASET_ALL, .batch_rows = 16, .timeout_ms = 5000};
+    replay_options o = {.files.range = DATASET_ALL, .batch_rows = 16};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     if (!replay(&o, &error)) {
         cli_progress_clear();
