@@ -6,10 +6,13 @@
 #include "config_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cyaml/cyaml.h>
 #include <yaml.h>
@@ -81,10 +84,9 @@ static void on_complaint(cyaml_log_t level, void *context, const char *format, v
     }
     static const char prefix[] = "Load: ";
     size_t skipped = strncmp(line, prefix, sizeof prefix - 1) == 0 ? sizeof prefix - 1 : 0;
+    line[strcspn(line, "\n")] = '\0';
     snprintf(c->text, sizeof c->text, "%s", line + skipped);
-    for (char *at = c->text; *at != '\0'; at++) {
-        *at = *at == '\n' && at[1] == '\0' ? '\0' : (unsigned char)*at < ' ' ? '?' : *at;
-    }
+    setting_shown(c->text);
 }
 
 static cyaml_config_t cyaml_of(complaint *c) {
@@ -128,9 +130,7 @@ static bool walk_fault(walk *w, const char *what) {
 
 static void keep_key(walk *w, const char *key) {
     snprintf(w->key, sizeof w->key, "%s: ", key);
-    for (char *c = w->key; *c != '\0'; c++) {
-        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
-    }
+    setting_shown(w->key);
 }
 
 static bool walk_mapping(walk *w, config_text *texts);
@@ -288,27 +288,42 @@ bool config_file_parse(config_document *document, const char *path, const unsign
     return true;
 }
 
-bool config_file_read(config_document *document, const char *path, char *error,
-                      size_t error_bytes) {
-    FILE *file = fopen(path, "rb");
-    unsigned char *bytes = malloc(CONFIG_FILE_BYTES_MAX + 1);
-    bool good = false;
-    if (file == NULL || bytes == NULL) {
+static FILE *open_plain(const char *path, char *error, size_t error_bytes) {
+    struct stat facts;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold a reload */
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (file == NULL || fstat(fd, &facts) != 0) {
         snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(facts.st_mode)) {
+        snprintf(error, error_bytes, "%s: expected a regular file", path);
     } else {
-        size_t count = fread(bytes, 1, CONFIG_FILE_BYTES_MAX + 1, file);
-        if (ferror(file)) {
-            snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
-        } else if (count > CONFIG_FILE_BYTES_MAX) {
-            snprintf(error, error_bytes, "%s: expected at most %d bytes", path,
-                     CONFIG_FILE_BYTES_MAX);
-        } else {
-            good = config_file_parse(document, path, bytes, count, error, error_bytes);
-        }
+        return file;
     }
     if (file != NULL) {
         fclose(file);
+    } else if (fd >= 0) {
+        close(fd);
     }
+    return NULL;
+}
+
+bool config_file_read(config_document *document, const char *path, char *error,
+                      size_t error_bytes) {
+    FILE *file = open_plain(path, error, error_bytes);
+    if (file == NULL) {
+        return false;
+    }
+    unsigned char *bytes = malloc(CONFIG_FILE_BYTES_MAX + 1);
+    size_t count = bytes != NULL ? fread(bytes, 1, CONFIG_FILE_BYTES_MAX + 1, file) : 0;
+    bool good = false;
+    if (bytes == NULL || ferror(file)) {
+        snprintf(error, error_bytes, "%s: %s", path, strerror(errno));
+    } else if (count > CONFIG_FILE_BYTES_MAX) {
+        snprintf(error, error_bytes, "%s: expected at most %d bytes", path, CONFIG_FILE_BYTES_MAX);
+    } else {
+        good = config_file_parse(document, path, bytes, count, error, error_bytes);
+    }
+    fclose(file);
     free(bytes);
     return good;
 }

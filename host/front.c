@@ -200,7 +200,6 @@ void front_hello(front *f, wire_hello *hello) {
         service *service = roll->service[i];
         size_t message_bytes_max = service_message_bytes_max(service);
         metrics_model_now look;
-        service_counts counts = service_count(service);
         service_tell(service, &hello->model[i]);
         service_look(service, &look);
         facts = service_facts(service);
@@ -209,9 +208,9 @@ void front_hello(front *f, wire_hello *hello) {
         hello->message_bytes_max = message_bytes_max > hello->message_bytes_max
                                        ? message_bytes_max
                                        : hello->message_bytes_max;
-        hello->accounts += counts.accounts;
-        hello->accounts_max += counts.accounts_max;
-        hello->rows += counts.rows;
+        hello->accounts += look.accounts;
+        hello->accounts_max += look.accounts_max;
+        hello->rows += look.rows;
     }
     leave_roll(f, roll);
     snprintf(hello->engine, sizeof hello->engine, "%s", hello->degraded ? "cpu" : facts.name);

@@ -40,6 +40,7 @@ typedef struct {
     wire_mode mode;
     wire_action action;
     size_t accounts, accounts_max;
+    uint64_t rows; /* scored since the service was opened */
     uint64_t evictions;
     size_t account_bytes, block_bytes;
     size_t bytes_held; /* of accounts and records */

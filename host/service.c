@@ -37,12 +37,6 @@ engine_facts service_facts(const service *s) {
     return s->facts;
 }
 
-service_counts service_count(const service *s) {
-    return (service_counts){.accounts = atomic_load(&s->accounts_held),
-                            .accounts_max = s->options.accounts_max,
-                            .rows = atomic_load(&s->rows_scored)};
-}
-
 void service_look(service *s, metrics_model_now *now) {
     terms told = told_of(s);
     const policy *policy = &told.judge.policy;
@@ -50,6 +44,7 @@ void service_look(service *s, metrics_model_now *now) {
                                .action = policy->action,
                                .accounts = atomic_load(&s->accounts_held),
                                .accounts_max = s->options.accounts_max,
+                               .rows = atomic_load(&s->rows_scored),
                                .evictions = atomic_load(&s->accounts_evicted),
                                .account_bytes = s->facts.bytes_per_slot,
                                .block_bytes = s->facts.bytes_per_block,

@@ -74,11 +74,6 @@ engine_facts service_facts(const service *service);
 
 /* What the service knows of this moment. Any thread. */
 void service_look(service *service, metrics_model_now *now);
-typedef struct {
-    size_t accounts, accounts_max;
-    uint64_t rows; /* scored since it was opened */
-} service_counts;
-service_counts service_count(const service *service);
 void service_tell(service *service, wire_model *model);
 
 /* Takes new terms (the policy's decisions_only stays) in two steps, so that those of several models

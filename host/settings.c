@@ -147,14 +147,18 @@ size_t setting_find(const char *name, size_t length) {
     return i;
 }
 
+void setting_shown(char *text) {
+    for (char *c = text; *c != '\0'; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
+    }
+}
+
 /* What came, as far as it is fit to be shown. */
 static void came(char *error, size_t error_bytes, const char *text) {
     size_t at = strlen(error);
     snprintf(error + at, error_bytes - at, ", came '%.*s%s'", SHOWN_BYTES, text,
              strlen(text) > SHOWN_BYTES ? "..." : "");
-    for (char *c = error + at; *c != '\0'; c++) {
-        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
-    }
+    setting_shown(error + at);
 }
 
 static bool put_count(const setting *s, const char *text, size_t *to) {

@@ -40,6 +40,8 @@ typedef struct {
 enum { SETTINGS = 41 };
 extern const setting settings[SETTINGS];
 
+/* Makes what came from outside fit to be shown: control characters become '?'. */
+void setting_shown(char *text);
 /* The place in the table of a setting of this name, or SETTINGS. */
 size_t setting_find(const char *name, size_t length);
 /* Checks the text and puts its value where it belongs in `to`, a config or a config_model; a text

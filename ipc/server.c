@@ -41,6 +41,7 @@ struct server_call {
     nng_aio *io;
     nng_aio *hand;
     nng_msg *request;
+    nng_msg *reply; /* empty while the host works: a call without memory for one is not begun */
     nng_pipe peer;
     bool sending;     /* what io is doing */
     bool late;        /* begun after server_drain */
@@ -117,10 +118,15 @@ static bool call_started(server_call *call) {
     return !enough;
 }
 
+static void drop_messages(server_call *call) {
+    nng_msg_free(call->request);
+    nng_msg_free(call->reply);
+    call->request = call->reply = NULL;
+}
+
 static void call_ended(server_call *call) {
     server *s = call->server;
-    nng_msg_free(call->request);
-    call->request = NULL;
+    drop_messages(call);
     pthread_mutex_lock(&s->lock);
     atomic_store(&call->state, IDLE);
     s->in_flight[call->late]--;
@@ -132,15 +138,10 @@ static void call_ended(server_call *call) {
  */
 static void call_reply(server_call *call) {
     const server_options *options = &call->server->options;
-    nng_msg *reply = NULL;
-    int error = nng_msg_alloc(&reply, 0);
-    if (error == 0) {
-        error = options->encode(options->host, call, reply);
-    }
+    int error = options->encode(options->host, call, call->reply);
     nng_msg_free(call->request);
     call->request = NULL;
     if (error != 0) {
-        nng_msg_free(reply);
         call_ended(call);
         call_receive(call);
         return;
@@ -148,7 +149,8 @@ static void call_reply(server_call *call) {
     int working = WORKING;
     atomic_compare_exchange_strong(&call->state, &working, REPLYING);
     call->sending = true;
-    nng_aio_set_msg(call->io, reply);
+    nng_aio_set_msg(call->io, call->reply);
+    call->reply = NULL;
     nng_aio_set_timeout(call->io, options->send_ms);
     nng_ctx_send(call->context, call->io);
 }
@@ -208,9 +210,8 @@ static void on_received(server_call *call) {
     nng_aio_set_msg(call->io, NULL);
     /* inproc knows no size limit, so it is kept here for all. */
     bool too_long = nng_msg_len(call->request) > s->options.message_bytes_max;
-    if (too_long || atomic_load(&s->stopping)) {
-        nng_msg_free(call->request);
-        call->request = NULL;
+    if (too_long || atomic_load(&s->stopping) || nng_msg_alloc(&call->reply, 0) != 0) {
+        drop_messages(call);
         if (too_long) {
             nng_pipe_close(call->peer);
         }
@@ -219,8 +220,7 @@ static void on_received(server_call *call) {
     }
     nng_pipe peer = call->peer; /* once begun, the call may come to its next request at any time */
     if (!call_started(call)) {
-        nng_msg_free(call->request);
-        call->request = NULL;
+        drop_messages(call);
         call_receive(call);
         return;
     }
@@ -370,7 +370,7 @@ void server_close(server *server) {
         if (server->call[i].io != NULL) {
             nng_msg_free(nng_aio_get_msg(server->call[i].io));
         }
-        nng_msg_free(server->call[i].request);
+        drop_messages(&server->call[i]);
         nng_aio_free(server->call[i].io);
         nng_aio_free(server->call[i].hand);
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "child.h"
 #include "config.h"
@@ -209,6 +210,20 @@ Test(config, a_file_that_is_too_long_or_not_there_or_deeply_nested_is_refused) {
     config *c;
     cr_assert_not(config_load(&c, &s.flags, s.error, sizeof s.error));
     cr_assert(strstr(s.error, "No such file"), "%s", s.error);
+    stage_close(&s);
+}
+
+/* Nobody writes into it: to wait for that would hold a reload. */
+Test(config, what_is_no_regular_file_is_refused_at_once) {
+    stage s;
+    config *c;
+    stage_open(&s);
+    cr_assert_eq(mkfifo(s.path, 0600), 0);
+    cr_assert_not(config_load(&c, &s.flags, s.error, sizeof s.error));
+    cr_assert(strstr(s.error, "adder.yaml: expected a regular file"), "%s", s.error);
+    s.flags.file = s.folder;
+    cr_assert_not(config_load(&c, &s.flags, s.error, sizeof s.error));
+    cr_assert(strstr(s.error, "expected a regular file"), "%s", s.error);
     stage_close(&s);
 }
 

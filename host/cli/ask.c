@@ -26,7 +26,6 @@ typedef struct {
     { "token-file", 'T', "FILE", 0, "With http://: holds the admin token", 1 }
 #define GROUP                                                                                      \
     { "group", 'g', 0, 0, "NAME is a group's", 1 }
-static const struct argp_option no_options[] = {{0}};
 static const struct argp_option info_options[] = {TOKEN_FILE, {0}};
 static const struct argp_option explain_options[] = {GROUP, TOKEN_FILE, {0}};
 static const struct argp_option forget_options[] = {GROUP, {0}};
@@ -210,8 +209,7 @@ static int ask(int argc, char **argv, const question *q) {
 }
 
 int cli_ping(int argc, char **argv) {
-    static const struct argp argp = {.options = no_options,
-                                     .parser = parse_option,
+    static const struct argp argp = {.parser = parse_option,
                                      .doc = "See whether the daemon answers.",
                                      .children = connect_children};
     return ask(argc, argv, &(question){&argp, false, ping, NULL});
