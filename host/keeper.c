@@ -232,12 +232,14 @@ static void stop(keeper *k) {
 
 /* ---- the start ---- */
 
+/* A file, which stays open where it is whole and cannot be restored. */
 typedef struct {
     const keeper *keeper;
-    const snapshot *from;
-    bool restored;
+    const char *path;
+    snapshot *from;
+    bool absent, restored, inherited;
     size_t accounts;
-    char *error;
+    char error[ERROR_BYTES];
 } restoring;
 
 static void restore_visit(void *context, const snapshot_state *state) {
@@ -246,43 +248,66 @@ static void restore_visit(void *context, const snapshot_state *state) {
         snapshot_restore(r->from, &r->keeper->identity, state, &r->accounts, r->error, ERROR_BYTES);
 }
 
+static void inherit_visit(void *context, const snapshot_state *state) {
+    restoring *r = context;
+    r->inherited = snapshot_inherit(r->from, &r->keeper->identity, state);
+}
+
+static void forget_file(restoring *r) {
+    snapshot_close(r->from);
+    r->from = NULL;
+}
+
 /* A file that is not there is worth a word only where there is no other. */
-static bool restore_from(keeper *k, const char *path, bool *absent) {
-    char error[ERROR_BYTES];
+static bool restore_from(restoring *r) {
     struct stat status;
-    restoring r = {.keeper = k, .error = error};
-    snapshot *from;
-    *absent = lstat(path, &status) != 0 && errno == ENOENT;
-    if (*absent) {
+    r->absent = lstat(r->path, &status) != 0 && errno == ENOENT;
+    if (r->absent) {
         return false;
     }
-    if (snapshot_open(&from, path, error, sizeof error)) {
-        r.from = from;
-        service_visit(k->options.service, restore_visit, &r);
-        snapshot_facts facts = snapshot_describe(from);
-        if (r.restored) {
-            log_event(LOG_INFO, "restored",
-                      "restored from %s, written %" PRId64 " s ago: %zu of %" PRIu64
-                      " accounts, %" PRIu64 " answers",
-                      path, (int64_t)time(NULL) - (int64_t)facts.saved_at_s, r.accounts,
-                      facts.accounts, facts.answers);
-        }
-        snapshot_close(from);
+    if (snapshot_open(&r->from, r->path, r->error, sizeof r->error)) {
+        service_visit(r->keeper->options.service, restore_visit, r);
     }
-    if (!r.restored) {
-        log_event(LOG_WARNING, "not_restored", "not restored from %s", error);
+    if (!r->restored) {
+        log_event(LOG_WARNING, "not_restored", "not restored from %s", r->error);
+        return false;
     }
-    return r.restored;
+    snapshot_facts facts = snapshot_describe(r->from);
+    log_event(LOG_INFO, "restored",
+              "restored from %s, written %" PRId64 " s ago: %zu of %" PRIu64 " accounts, %" PRIu64
+              " answers",
+              r->path, (int64_t)time(NULL) - (int64_t)facts.saved_at_s, r->accounts, facts.accounts,
+              facts.answers);
+    forget_file(r);
+    return true;
+}
+
+/* A retrained model launders nobody, whether it comes by SIGHUP or by a restart. */
+static bool inherit_from(restoring *r) {
+    if (r->from != NULL) {
+        service_visit(r->keeper->options.service, inherit_visit, r);
+    }
+    if (r->inherited) {
+        snapshot_facts facts = snapshot_describe(r->from);
+        log_event(LOG_WARNING, "inherited",
+                  "%s: of the same model with another reference, window or memory: what was "
+                  "believed of its %" PRIu64 " accounts and %" PRIu64
+                  " records is taken over, and windows begin anew",
+                  r->path, facts.accounts, facts.records);
+    }
+    return r->inherited;
 }
 
 static void restore(keeper *k) {
-    bool absent, older_absent;
-    k->good = restore_from(k, k->path, &absent);
-    if (!k->good && !restore_from(k, k->older, &older_absent)) {
+    restoring last = {.keeper = k, .path = k->path}, older = {.keeper = k, .path = k->older};
+    k->good = restore_from(&last);
+    if (!k->good && !restore_from(&older) && !inherit_from(&last) && !inherit_from(&older)) {
         log_event(LOG_WARNING, "nothing_restored", "%s: %s; starting with nothing learnt", k->path,
-                  absent && older_absent ? "no snapshot there, nor at its name with .1"
-                                         : "no snapshot that could be restored");
+                  last.absent && older.absent ? "no snapshot there, nor at its name with .1"
+                                              : "no snapshot that could be restored");
     }
+    forget_file(&last);
+    forget_file(&older);
 }
 
 /* A folder where nothing can be made is no reason not to serve; saving will say so too. */

@@ -100,5 +100,10 @@ snapshot_facts snapshot_describe(const snapshot *snapshot);
 bool snapshot_restore(const snapshot *snapshot, const snapshot_identity *identity,
                       const snapshot_state *state, size_t *restored, char *error,
                       size_t error_bytes);
+/* Of the same model's file that snapshot_restore refuses, since reference, window or memory is
+ * another: only what was believed, as inherit.h takes it over from a service. False: of another
+ * model, and nothing was done. */
+bool snapshot_inherit(const snapshot *snapshot, const snapshot_identity *identity,
+                      const snapshot_state *state);
 
 #endif

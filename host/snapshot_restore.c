@@ -109,11 +109,17 @@ static void put_records(const snapshot *s, const snapshot_state *state) {
     }
 }
 
-static void put_as_record(const snapshot_state *state, const snapshot_account *a) {
-    if (a->has_verdict && a->verdict.queries > 0) {
-        accounts_key key = accounts_key_of(state->accounts, a->name);
-        verdict_belief belief = verdict_believed(&a->verdict);
-        judge_restore_absent(state->judge, &key, &belief);
+/* The first so many accounts. */
+static void put_as_records(const snapshot *s, const snapshot_state *state, uint64_t count) {
+    bytes_reader r = s->accounts;
+    for (uint64_t i = 0; i < count; i++) {
+        snapshot_account a;
+        snapshot_read_account(&r, &a);
+        if (a.has_verdict && a.verdict.queries > 0) {
+            accounts_key key = accounts_key_of(state->accounts, a.name);
+            verdict_belief belief = verdict_believed(&a.verdict);
+            judge_restore_absent(state->judge, &key, &belief);
+        }
     }
 }
 
@@ -145,12 +151,7 @@ static size_t put_last_to_go(const snapshot *s, const snapshot_state *state) {
         empty_accounts(state);
         skipped += (all - skipped) / 8 + 1;
     }
-    bytes_reader r = s->accounts;
-    for (uint64_t i = 0; i < skipped; i++) {
-        snapshot_account a;
-        snapshot_read_account(&r, &a);
-        put_as_record(state, &a);
-    }
+    put_as_records(s, state, skipped);
     return (size_t)(all - skipped);
 }
 
@@ -177,6 +178,13 @@ static void put_answers(const snapshot *s, const snapshot_state *state) {
     }
 }
 
+/* By which records are found. */
+static void put_secret(const snapshot *s, const snapshot_state *state) {
+    if (s->facts.version > 1) {
+        accounts_set_secret(state->accounts, s->facts.accounts_secret);
+    }
+}
+
 bool snapshot_restore(const snapshot *s, const snapshot_identity *identity,
                       const snapshot_state *state, size_t *restored, char *error,
                       size_t error_bytes) {
@@ -185,12 +193,21 @@ bool snapshot_restore(const snapshot *s, const snapshot_identity *identity,
         !try_accounts(s, state, error, error_bytes)) {
         return false;
     }
-    if (s->facts.version > 1) {
-        accounts_set_secret(state->accounts, s->facts.accounts_secret);
-    }
+    put_secret(s, state);
     put_records(s, state);
     *restored = put_last_to_go(s, state);
     put_answers(s, state);
     memcpy(state->digest_key, s->facts.digest_key, crypto_shorthash_KEYBYTES);
+    return true;
+}
+
+bool snapshot_inherit(const snapshot *s, const snapshot_identity *identity,
+                      const snapshot_state *state) {
+    if (strcmp(s->facts.identity.model, identity->model) != 0) {
+        return false;
+    }
+    put_secret(s, state);
+    put_records(s, state);
+    put_as_records(s, state, s->facts.accounts);
     return true;
 }

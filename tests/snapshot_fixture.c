@@ -214,6 +214,18 @@ void stage_save(stage *s) {
     aside_close(&file);
 }
 
+bool stage_inherit(stage *s, size_t places) {
+    snapshot *from;
+    char error[ERROR_BYTES];
+    snapshot_state state = stage_state(s, places);
+    if (!snapshot_open(&from, s->path, error, sizeof error)) {
+        return false;
+    }
+    bool ok = snapshot_inherit(from, &s->identity, &state);
+    snapshot_close(from);
+    return ok;
+}
+
 bool stage_load(stage *s, size_t places, size_t *restored, char *error) {
     snapshot *from;
     snapshot_state state = stage_state(s, places);

@@ -281,15 +281,26 @@ Test(daemon_snapshot, a_torn_file_is_named_and_the_one_before_is_used_and_kept, 
     stage_close(&s);
 }
 
-Test(daemon_snapshot, a_file_of_another_window_is_named_and_the_daemon_serves, .timeout = 120) {
+/* Windows begin anew; who was flagged is. */
+Test(daemon_snapshot, a_file_of_another_memory_is_named_and_what_was_believed_taken_over,
+     .timeout = 120) {
     stage s;
     stage_open(&s);
     start(&s, "0");
-    send_all(&s, "mallory", 1, 2);
+    send_all(&s, "mallory", 1, 6);
+    send_all(&s, "niaj", 7, 7);
+    cr_assert_eq(believed(&s, "mallory").verdict, ADDER_FLAGGED);
     daemon_stop(&s.d);
-    daemon_start(&s.d, DAEMON_FLAGS("--snapshot", s.path, "--window", "8"));
-    daemon_await_log(&s.d, "expected a snapshot of window 8, came one of 16");
-    cr_assert_not(known(&s, "mallory"));
+    daemon_start(&s.d, DAEMON_FLAGS("--snapshot", s.path, "--memory-rank", "3"));
+    daemon_await_log(&s.d, "expected a snapshot of memory rank 3, came one of");
+    daemon_await_log(&s.d, "what was believed of its 2 accounts and 0 records is taken over");
+    belief after = believed(&s, "mallory");
+    cr_assert_eq(after.verdict, ADDER_FLAGGED);
+    cr_assert_eq(after.queries, 6 * WINDOW);
+    cr_assert_eq(believed(&s, "niaj").queries, WINDOW);
+    cr_assert_not(known(&s, "olivia"));
+    send_all(&s, "mallory", 8, 8);
+    cr_assert_eq(believed(&s, "mallory").verdict, ADDER_FLAGGED);
     daemon_stop(&s.d);
     stage_close(&s);
 }

@@ -201,6 +201,39 @@ Test(snapshot, with_fewer_places_the_others_come_back_as_records) {
     stage_close(&a);
 }
 
+/* A retrained model: records of all, and nothing else. */
+Test(snapshot, another_reference_takes_over_what_was_believed) {
+    stage a, b;
+    char error[ERROR_BYTES] = "";
+    uint64_t place = 0;
+    size_t restored;
+    stage_open(&a);
+    stage_live(&a, PLACES + 6, 400);
+    stage_save(&a);
+    b = a;
+    stage_open_parts(&b, PLACES);
+    b.identity.reference[0] ^= 1;
+    cr_assert_not(stage_load(&b, PLACES, &restored, error));
+    snprintf(b.identity.model, sizeof b.identity.model, "other");
+    cr_assert_not(stage_inherit(&b, PLACES), "of another model");
+    cr_assert_eq(records_held(judge_records(b.judge)), 0);
+    snprintf(b.identity.model, sizeof b.identity.model, "%s", a.identity.model);
+    cr_assert(stage_inherit(&b, PLACES));
+    cr_assert_eq(accounts_held(b.accounts), 0);
+    cr_assert_null(answers_next(b.answers, &place));
+    cr_assert_geq(records_held(judge_records(b.judge)), PLACES);
+    for (uint32_t slot = accounts_next(a.accounts, ACCOUNTS_NONE); slot != ACCOUNTS_NONE;
+         slot = accounts_next(a.accounts, slot)) {
+        verdict_record found;
+        accounts_key key = accounts_key_of(b.accounts, accounts_name_of(a.accounts, slot));
+        cr_assert(judge_absent(b.judge, &key, &found));
+        cr_assert_eq(found.queries, judge_record(a.judge, slot)->queries);
+        cr_assert_eq(found.verdict, judge_record(a.judge, slot)->verdict);
+    }
+    stage_close_parts(&b);
+    stage_close(&a);
+}
+
 /* What a daemon of the version before has left: the head lacks the secret and the count. */
 Test(snapshot, a_file_of_version_1_is_read_and_has_no_records) {
     stage a, b;
