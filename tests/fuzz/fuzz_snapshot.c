@@ -67,7 +67,15 @@ static unsigned char *file_of(const unsigned char *bytes, size_t size, size_t *f
 
 /* ---- reading ---- */
 
-/* Opens and restores; a refusal of either says why, and leaves the state as it was. */
+/* What was believed, into an empty state, which it is again afterwards. */
+static void inherit(stage *s, const snapshot *from) {
+    bool ours = strcmp(snapshot_describe(from).identity.model, s->identity.model) == 0;
+    FUZZ_EXPECT(snapshot_inherit(from, &s->identity, &s->state) == ours);
+    FUZZ_EXPECT(accounts_held(s->state.accounts) == 0);
+    stage_clear(s);
+}
+
+/* Opens, inherits and restores; a refusal says why, and leaves the state as it was. */
 static bool load(stage *s, const unsigned char *file, size_t bytes) {
     static fuzz_file at;
     char error[ERROR_BYTES] = "";
@@ -81,6 +89,7 @@ static bool load(stage *s, const unsigned char *file, size_t bytes) {
     FUZZ_EXPECT(ok == (from != NULL));
     if (ok) {
         expect_facts(from, bytes);
+        inherit(s, from);
         ok = snapshot_restore(from, &s->identity, &s->state, &restored, error, sizeof error);
         if (ok) {
             expect_restored(from, s, restored);
