@@ -18,6 +18,7 @@ static const command commands[] = {
     {"serve", bench_serve, "a daemon over NNG, beside a null echo"},
     {"overload", bench_overload, "a daemon offered many times what it can do"},
     {"peers", bench_peers, "a good client beside thousands that say nothing, or half of it"},
+    {"watched", bench_watched, "a daemon whose metrics are counted, beside one whose are not"},
     {"flood", bench_flood, "a running daemon, asked about more accounts than it can hold"},
     {"compare", bench_compare, "windows of a file, Adder's side of bench/compare/compare.py"},
 };

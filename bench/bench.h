@@ -17,6 +17,7 @@ int bench_engine(int argc, char **argv);
 int bench_serve(int argc, char **argv);
 int bench_overload(int argc, char **argv);
 int bench_peers(int argc, char **argv);
+int bench_watched(int argc, char **argv);
 int bench_flood(int argc, char **argv);
 int bench_compare(int argc, char **argv);
 

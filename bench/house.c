@@ -4,6 +4,7 @@
 #include "house.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,12 +12,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "front.h"
+#include "metrics.h"
 #include "server.h"
 
-enum { ERROR_BYTES = 512, PATH_BYTES = 128, FROM_CHILD = 0, TO_CHILD = 1 };
+enum {
+    ERROR_BYTES = 512,
+    PATH_BYTES = 128,
+    FROM_CHILD = 0,
+    TO_CHILD = 1,
+    WATCH_LOOK_NS = 50000000,
+    WATCH_LOOKS = 20, /* between one writing and the next */
+};
 
 /* What parent and child both see. */
 typedef struct {
@@ -28,6 +38,9 @@ typedef struct {
 /* What works, wherever it lives. */
 typedef struct {
     shared *shared;
+    metrics *metrics; /* NULL: nobody watches, as the next */
+    pthread_t watcher;
+    atomic_bool unwatched;
     service *service; /* NULL: the echo */
     front *front;
     server *server;
@@ -54,16 +67,35 @@ static int echo_encode(void *host, server_call *call, nng_msg *reply) {
     return nng_msg_realloc(reply, atomic_load(&r->shared->reply_bytes));
 }
 
+/* ---- who watches ---- */
+
+static void *watch(void *argument) {
+    static const struct timespec pause = {.tv_nsec = WATCH_LOOK_NS};
+    rooms *r = argument;
+    for (size_t look = 1; !atomic_load(&r->unwatched); look++) {
+        nanosleep(&pause, NULL);
+        if (look % WATCH_LOOKS == 0) {
+            metrics_now now = {.serving = true};
+            size_t bytes;
+            front_look(r->front, &now);
+            free(metrics_text(r->metrics, &now, &bytes));
+        }
+    }
+    return NULL;
+}
+
 /* ---- the rooms ---- */
 
 static bool open_service(rooms *r, const house_options *o, shared *shared) {
-    if (!service_open(&r->service, o->service, shared->error, ERROR_BYTES)) {
+    service_options options = *o->service;
+    options.metrics = r->metrics = o->watched ? metrics_open() : NULL;
+    if (!service_open(&r->service, &options, shared->error, ERROR_BYTES)) {
         return false;
     }
-    r->front = front_open(&(front_options){.contexts = o->service->contexts,
-                                           .rows_max = o->service->rows_max,
-                                           .metrics = o->service->metrics});
-    if (r->front == NULL || !front_serve(r->front, &r->service, 1)) {
+    r->front = front_open(&(front_options){
+        .contexts = o->service->contexts, .rows_max = o->service->rows_max, .metrics = r->metrics});
+    if (r->front == NULL || !front_serve(r->front, &r->service, 1) ||
+        (o->watched && pthread_create(&r->watcher, NULL, watch, r) != 0)) {
         snprintf(shared->error, ERROR_BYTES, "out of memory");
         return false;
     }
@@ -89,6 +121,10 @@ static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
 }
 
 static void rooms_close(rooms *r) {
+    if (r->watcher != 0) {
+        atomic_store(&r->unwatched, true);
+        pthread_join(r->watcher, NULL);
+    }
     if (r->service != NULL) {
         service_end(r->service);
     }
@@ -98,6 +134,7 @@ static void rooms_close(rooms *r) {
     server_close(r->server);
     front_close(r->front);
     service_close(r->service);
+    metrics_close(r->metrics);
 }
 
 /* ---- a process of its own ---- */

@@ -16,6 +16,7 @@
 typedef struct {
     const char *url;
     const service_options *service; /* Adder's; NULL: the null echo */
+    bool watched; /* as behind an admin port: all is counted, and written out once a second */
     size_t contexts;
     size_t connections_max;
     size_t message_bytes_max; /* of the echo */

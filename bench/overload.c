@@ -16,14 +16,14 @@
 
 enum {
     ROUNDS = 3,
-    PEAKS = 3,
+    PEAKS = 4,
     CONNECTIONS = 1500,
     CONNECTIONS_SPARE = 64,
     QUICK_CONNECTIONS = 400,
 };
-static const size_t peak_connections[PEAKS] = {4, 8, 32};
+static const size_t peak_connections[PEAKS] = {4, 8, 32, 128};
 
-#define PEAK_PART 0.3 /* of a round's time, for each number of connections */
+#define PEAK_PART 0.25 /* of a round's time, for each number of connections */
 
 /* Of all rounds. */
 typedef struct {

@@ -31,6 +31,7 @@ enum {
 };
 
 #define HALF_LIFE_ROWS 1000.0
+#define THRESHOLD 1e9 /* decisions are made, and are all "allow" */
 
 enum { KEY_QUICK = 256, KEY_TCP };
 
@@ -151,7 +152,19 @@ static bool make_data(stand *s) {
     return true;
 }
 
-static bool open_house(stand *s, size_t connections_max) {
+static void make_urls(stand *s) {
+    int process = (int)getpid(), port = PORT_FIRST + process % PORTS;
+    if (s->options.tcp) {
+        snprintf(s->url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", port);
+        snprintf(s->watched_url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", port + PORTS);
+    } else {
+        snprintf(s->url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d.sock", process);
+        snprintf(s->watched_url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d-watched.sock",
+                 process);
+    }
+}
+
+static bool open_house(stand *s, size_t connections_max, bool watched) {
     const stand_options *o = &s->options;
     service_options service = {.reference = &s->made_up,
                                .engine = "cpu",
@@ -161,14 +174,11 @@ static bool open_house(stand *s, size_t connections_max) {
                                .accounts_max = SERVICE_ROWS_DEFAULT,
                                .rows_max = SERVICE_ROWS_DEFAULT,
                                .queue_rows_max = QUEUE_ROWS_MAX,
-                               .contexts = CONTEXTS};
-    if (o->tcp) {
-        snprintf(s->url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", PORT_FIRST + getpid() % PORTS);
-    } else {
-        snprintf(s->url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d.sock", (int)getpid());
-    }
-    return house_open(&s->house,
-                      &(house_options){.url = s->url,
+                               .contexts = CONTEXTS,
+                               .policy = {.has_threshold = true, .threshold = THRESHOLD}};
+    return house_open(watched ? &s->watched : &s->house,
+                      &(house_options){.url = watched ? s->watched_url : s->url,
+                                       .watched = watched,
                                        .service = &service,
                                        .contexts = CONTEXTS,
                                        .connections_max = connections_max},
@@ -184,10 +194,10 @@ static void raise_files(size_t files) {
     }
 }
 
-static bool fill_windows(stand *s) {
+static bool fill_windows(stand *s, const char *url) {
     static storm_result result;
     size_t turns = (s->options.window_rows + s->options.rows - 1) / s->options.rows;
-    storm_options o = {.url = s->url,
+    storm_options o = {.url = url,
                        .message = s->message,
                        .messages = STAND_ACCOUNTS,
                        .connections = WARM_CONNECTIONS,
@@ -199,13 +209,17 @@ static bool fill_windows(stand *s) {
 static bool open_stand(stand *s, const stand_options *o, size_t connections_max) {
     *s = (stand){.options = *o};
     raise_files(connections_max + FILES_SPARE);
-    return make_data(s) && open_house(s, connections_max) && make_requests(s) && fill_windows(s);
+    make_urls(s);
+    return make_data(s) && open_house(s, connections_max, false) &&
+           (!o->beside_watched || open_house(s, connections_max, true)) && make_requests(s) &&
+           fill_windows(s, s->url) && (!o->beside_watched || fill_windows(s, s->watched_url));
 }
 
 static void close_stand(stand *s) {
     for (size_t i = 0; i < STAND_ACCOUNTS; i++) {
         free(s->message[i].bytes);
     }
+    house_close(s->watched); /* opened last: it has inherited what keeps the other one */
     house_close(s->house);
     synthetic_fini(&s->data);
 }

@@ -20,14 +20,15 @@ typedef struct {
     size_t seconds, times, connections;
     bool tcp;
     bool quick;
+    bool beside_watched; /* a second daemon, of which all is counted, that gets the same requests */
 } stand_options;
 
 typedef struct {
     stand_options options;
     synthetic data;
     reference made_up;
-    house *house;
-    char url[STAND_URL_BYTES];
+    house *house, *watched;
+    char url[STAND_URL_BYTES], watched_url[STAND_URL_BYTES];
     storm_message message[STAND_ACCOUNTS]; /* of an account each */
     char error[STAND_ERROR_BYTES];         /* one line, of who returns false */
 } stand;
