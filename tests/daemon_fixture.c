@@ -36,6 +36,18 @@ void daemon_open(daemon_fixture *d, size_t dim) {
     child_result_free(&fit);
 }
 
+void daemon_calibrate(const daemon_fixture *d, const char *reference) {
+    child_result r = child_run(
+        d->folder, (const char *const[]){
+                       ADDER_PATH, "calibrate", "--reference", reference, "--embeddings",
+                       TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
+                       TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
+    if (r.status != 0) {
+        child_fail("adder calibrate ended with status %d: %s", r.status, r.err);
+    }
+    child_result_free(&r);
+}
+
 static void use_port(daemon_fixture *d, const char *scheme) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};

@@ -34,6 +34,9 @@ typedef struct {
 
 /* Makes the folder and, from tests/data, the reference of that dim; url is an ipc socket there. */
 void daemon_open(daemon_fixture *d, size_t dim);
+/* Calibrates a reference of dim 64 on the honest rows of tests/data, for accounts of 500 queries.
+ */
+void daemon_calibrate(const daemon_fixture *d, const char *reference);
 /* The next start listens at a free port of 127.0.0.1. */
 void daemon_use_tcp(daemon_fixture *d);
 /* The same with tls+tcp; the files, borrowed, are the clients', the daemon's are flags. */

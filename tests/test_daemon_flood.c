@@ -11,7 +11,6 @@
 #include "daemon_ask.h"
 #include "daemon_fixture.h"
 
-#define SOURCES TEST_DATA "/d64/src/"
 enum { DIM = 64, WINDOW = 16, EACH = 64, NAME_BYTES = 32, PATH_BYTES = CHILD_PATH_BYTES * 2 };
 
 typedef struct {
@@ -26,13 +25,7 @@ static void stage_open(stage *s) {
     s->honest = fixture_source(DIM, "benign_test");
     s->thief = fixture_source(DIM, "atk_cifar100");
     daemon_open(&s->d, DIM);
-    child_result r = child_run(
-        s->d.folder,
-        (const char *const[]){ADDER_PATH, "calibrate", "--reference", s->d.reference,
-                              "--embeddings", SOURCES "benign_test.emb.f16.npy", "--classes",
-                              SOURCES "benign_test.pred.u8.npy", "--queries", "500", NULL});
-    cr_assert_eq(r.status, 0, "%s", r.err);
-    child_result_free(&r);
+    daemon_calibrate(&s->d, s->d.reference);
 }
 
 static void stage_close(stage *s) {

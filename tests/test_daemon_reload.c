@@ -136,16 +136,6 @@ static void make_reference(stage *s, const char *name, size_t rank_max, char pat
     reference_close(made);
 }
 
-static void calibrate(stage *s, const char *reference) {
-    child_result made = child_run(
-        s->d.folder, (const char *const[]){
-                         ADDER_PATH, "calibrate", "--reference", reference, "--embeddings",
-                         TEST_DATA "/d64/src/benign_test.emb.f16.npy", "--classes",
-                         TEST_DATA "/d64/src/benign_test.pred.u8.npy", "--queries", "500", NULL});
-    cr_assert_eq(made.status, 0, "%s", made.err);
-    child_result_free(&made);
-}
-
 /* ---- one model ---- */
 
 Test(reload, a_threshold_a_mode_and_a_list_change_and_accounts_keep_their_windows) {
@@ -212,7 +202,7 @@ Test(reload, a_reference_that_has_been_calibrated_meanwhile_decides_by_evidence)
     write_file(&s, "reference: %s\n", s.d.reference);
     start(&s);
     cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
-    calibrate(&s, s.d.reference);
+    daemon_calibrate(&s.d, s.d.reference);
     reload(&s, "flagged by their evidence");
     answer a = ask_model(&s, NULL, "mallory");
     cr_assert(a.has_excess && a.fill == 2, "fill %u", a.fill);
@@ -252,14 +242,14 @@ Test(reload, a_calibration_that_is_gone_is_not_said_to_decide) {
     char animals[PATH_BYTES];
     prepare(&s);
     make_reference(&s, "animals", 0, animals);
-    calibrate(&s, animals);
+    daemon_calibrate(&s.d, animals);
     write_file(&s, "reference: %s\n", animals);
     start(&s);
     daemon_await_log(&s.d, "flagged by their evidence");
     make_reference(&s, "animals", 0, animals);
     reload(&s, "no threshold for window 16");
     cr_assert_not(ask_model(&s, NULL, "mallory").has_excess);
-    calibrate(&s, animals);
+    daemon_calibrate(&s.d, animals);
     reload(&s, "reloaded");
     await_told(&s, "flagged by their evidence", 2);
     cr_assert(ask_model(&s, NULL, "mallory").has_excess);

@@ -17,7 +17,6 @@
 #include "poison.h"
 #include "snapshot.h"
 
-#define SOURCES TEST_DATA "/d64/src/"
 enum { DIM = 64, WINDOW = 16, CLIENT = 12, PATH_BYTES = CHILD_PATH_BYTES * 2, WAIT_MS = 60000 };
 
 typedef struct {
@@ -28,21 +27,11 @@ typedef struct {
     char secret[PATH_BYTES];
 } stage;
 
-static void calibrate(const stage *s) {
-    child_result r = child_run(
-        s->d.folder,
-        (const char *const[]){ADDER_PATH, "calibrate", "--reference", s->d.reference,
-                              "--embeddings", SOURCES "benign_test.emb.f16.npy", "--classes",
-                              SOURCES "benign_test.pred.u8.npy", "--queries", "500", NULL});
-    cr_assert_eq(r.status, 0, "%s", r.err);
-    child_result_free(&r);
-}
-
 static void stage_open(stage *s) {
     char secret[POISON_SECRET_BYTES] = {1};
     s->thief = fixture_source(DIM, "atk_cifar100");
     daemon_open(&s->d, DIM);
-    calibrate(s);
+    daemon_calibrate(&s->d, s->d.reference);
     daemon_path(&s->d, "state", s->path);
     snprintf(s->older, sizeof s->older, "%s.1", s->path);
     child_write(daemon_path(&s->d, "secret", s->secret), secret, sizeof secret);
