@@ -74,8 +74,10 @@ static bool take_option(int key, const char *text, void *to) {
         return parse_size("accounts", 1, ENGINE_SLOTS_MAX, text, &o->accounts);
     case 't':
         return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
-    default:
+    case 's':
         return parse_size("seconds", 0, SECONDS_MAX, text, &o->seconds);
+    default:
+        return false;
     }
 }
 

@@ -142,11 +142,14 @@ static bool take_option(int key, const char *text, void *to) {
         o->engine = text;
         return true;
     case KEY_QUICK:
-        return o->quick = true;
+        o->quick = true;
+        return true;
     case KEY_TF32:
-        return o->tf32 = true;
+        o->tf32 = true;
+        return true;
     case KEY_YARDSTICKS:
-        return o->yardsticks = true;
+        o->yardsticks = true;
+        return true;
     case 'd':
         return parse_list("dim", text, ENGINE_DIM_MAX, &o->dim);
     case 'w':
@@ -165,9 +168,16 @@ static bool take_option(int key, const char *text, void *to) {
         return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
     case 's':
         return parse_size("seconds", 1, SECONDS_MAX, text, &o->seconds);
-    default: /* a part */
+    case KEY_RATES:
+    case KEY_STAGES:
+    case KEY_SWEEP:
+    case KEY_EIGEN:
+    case KEY_BYTES:
+    case KEY_SIDES:
         o->parts |= 1u << (key - KEY_RATES);
         return true;
+    default:
+        return false;
     }
 }
 

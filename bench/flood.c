@@ -81,8 +81,10 @@ static bool take_option(int key, const char *text, void *to) {
         return parse_size("accounts", ACCOUNTS_MIN, ACCOUNTS_MAX, text, &f->accounts);
     case KEY_RATE:
         return parse_size("rate", 1, ACCOUNTS_MAX, text, &f->rate);
-    default:
+    case 'n':
         return parse_size("rows", 1, 1024, text, &f->rows);
+    default:
+        return false;
     }
 }
 

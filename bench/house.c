@@ -31,6 +31,7 @@ enum {
 /* What parent and child both see. */
 typedef struct {
     atomic_size_t reply_bytes;
+    atomic_size_t rows_told;
     bool opened; /* written before the child says so */
     char error[ERROR_BYTES];
 } shared;
@@ -40,6 +41,7 @@ typedef struct {
     shared *shared;
     metrics *metrics; /* NULL: nobody watches, as the next */
     pthread_t watcher;
+    bool watched; /* by the watcher */
     atomic_bool unwatched;
     service *service; /* NULL: the echo */
     front *front;
@@ -69,16 +71,31 @@ static int echo_encode(void *host, server_call *call, nng_msg *reply) {
 
 /* ---- who watches ---- */
 
+static void write_out(rooms *r) {
+    static metrics_now now;
+    static metrics_totals totals;
+    size_t bytes;
+    now.serving = true;
+    front_look(r->front, &now);
+    metrics_read(r->metrics, &totals);
+    free(metrics_text(r->metrics, &now, &bytes));
+    atomic_store(&r->shared->rows_told, (size_t)totals.rows);
+}
+
+/* Not while nobody asks: then another house may be measured. */
 static void *watch(void *argument) {
     static const struct timespec pause = {.tv_nsec = WATCH_LOOK_NS};
+    static metrics_now now;
     rooms *r = argument;
-    for (size_t look = 1; !atomic_load(&r->unwatched); look++) {
+    uint64_t rows = 0;
+    for (size_t looks = 0; !atomic_load(&r->unwatched);) {
         nanosleep(&pause, NULL);
-        if (look % WATCH_LOOKS == 0) {
-            metrics_now now = {.serving = true};
-            size_t bytes;
-            front_look(r->front, &now);
-            free(metrics_text(r->metrics, &now, &bytes));
+        front_look(r->front, &now);
+        looks += now.model[0].rows != rows;
+        rows = now.model[0].rows;
+        if (looks == WATCH_LOOKS) {
+            looks = 0;
+            write_out(r);
         }
     }
     return NULL;
@@ -89,17 +106,24 @@ static void *watch(void *argument) {
 static bool open_service(rooms *r, const house_options *o, shared *shared) {
     service_options options = *o->service;
     options.metrics = r->metrics = o->watched ? metrics_open() : NULL;
+    if (o->watched && r->metrics == NULL) {
+        snprintf(shared->error, ERROR_BYTES, "out of memory");
+        return false;
+    }
     if (!service_open(&r->service, &options, shared->error, ERROR_BYTES)) {
         return false;
     }
     r->front = front_open(&(front_options){
         .contexts = o->service->contexts, .rows_max = o->service->rows_max, .metrics = r->metrics});
-    if (r->front == NULL || !front_serve(r->front, &r->service, 1) ||
-        (o->watched && pthread_create(&r->watcher, NULL, watch, r) != 0)) {
+    if (r->front == NULL || !front_serve(r->front, &r->service, 1)) {
         snprintf(shared->error, ERROR_BYTES, "out of memory");
         return false;
     }
-    return true;
+    r->watched = o->watched && pthread_create(&r->watcher, NULL, watch, r) == 0;
+    if (r->watched != o->watched) {
+        snprintf(shared->error, ERROR_BYTES, "no thread to watch from");
+    }
+    return r->watched == o->watched;
 }
 
 static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
@@ -121,7 +145,7 @@ static bool rooms_open(rooms *r, const house_options *o, shared *shared) {
 }
 
 static void rooms_close(rooms *r) {
-    if (r->watcher != 0) {
+    if (r->watched) {
         atomic_store(&r->unwatched, true);
         pthread_join(r->watcher, NULL);
     }
@@ -232,6 +256,10 @@ void house_close(house *h) {
     }
     munmap(h->shared, sizeof *h->shared);
     free(h);
+}
+
+size_t house_rows_told(const house *h) {
+    return atomic_load(&h->shared->rows_told);
 }
 
 void house_set_reply_bytes(house *h, size_t bytes) {

@@ -16,7 +16,7 @@
 typedef struct {
     const char *url;
     const service_options *service; /* Adder's; NULL: the null echo */
-    bool watched; /* as behind an admin port: all is counted, and written out once a second */
+    bool watched; /* all is counted, and written out once a second while requests come */
     size_t contexts;
     size_t connections_max;
     size_t message_bytes_max; /* of the echo */
@@ -27,6 +27,8 @@ typedef struct house house;
 bool house_open(house **out, const house_options *options, char *error, size_t error_bytes);
 void house_close(house *house); /* NULL is allowed */
 
+/* Of one that is watched: the rows that were told of when it was written out last. */
+size_t house_rows_told(const house *house);
 /* How long the echo's replies are from now on. */
 void house_set_reply_bytes(house *house, size_t bytes);
 

@@ -5,7 +5,8 @@
  * The peak is that of closed loops, the best of a few numbers of connections. Then requests are due
  * at a multiple of it, whatever becomes of those before. Load and daemon share this machine, so the
  * load takes from what the daemon could do; and to refuse a request costs the kernel's copies and
- * NNG's way through its threads, however little Adder does. Both are in the figures.
+ * NNG's way through its threads, however little Adder does. Both are in the figures; what a server
+ * carries that does nothing at all is beside them.
  */
 #include <stdio.h>
 
@@ -20,13 +21,16 @@ enum {
     CONNECTIONS = 1500,
     CONNECTIONS_SPARE = 64,
     QUICK_CONNECTIONS = 400,
+    ECHO_CONNECTIONS = 128,
 };
 static const size_t peak_connections[PEAKS] = {4, 8, 32, 128};
 
+#define ECHO_SECONDS 1.0
 #define PEAK_PART 0.25 /* of a round's time, for each number of connections */
 
 /* Of all rounds. */
 typedef struct {
+    double echo;         /* requests/s that a server carries which does nothing */
     double peak[ROUNDS]; /* requests/s */
     double goodput[ROUNDS];
     double ratio[ROUNDS];
@@ -37,9 +41,9 @@ static double rate_of(const storm_result *r) {
     return (double)r->scored_in_time / r->seconds;
 }
 
-static bool storm_at(stand *s, size_t connections, double requests_per_s, double seconds,
-                     storm_result *result) {
-    storm_options o = {.url = s->url,
+static bool storm_at(stand *s, const char *url, size_t connections, double requests_per_s,
+                     double seconds, storm_result *result) {
+    storm_options o = {.url = url,
                        .message = s->message,
                        .messages = STAND_ACCOUNTS,
                        .connections = connections,
@@ -53,7 +57,7 @@ static double find_peak(stand *s, double seconds) {
     static storm_result r;
     double peak = 0.0;
     for (size_t i = 0; i < PEAKS; i++) {
-        if (!storm_at(s, peak_connections[i], 0.0, PEAK_PART * seconds, &r)) {
+        if (!storm_at(s, s->url, peak_connections[i], 0.0, PEAK_PART * seconds, &r)) {
             return 0.0;
         }
         peak = rate_of(&r) > peak ? rate_of(&r) : peak;
@@ -62,6 +66,16 @@ static double find_peak(stand *s, double seconds) {
         snprintf(s->error, STAND_ERROR_BYTES, "nothing was scored");
     }
     return peak;
+}
+
+/* What says of no error counts as scored. */
+static bool measure_echo(stand *s, double *requests_per_s) {
+    static storm_result r;
+    if (!storm_at(s, s->beside_url, ECHO_CONNECTIONS, 0.0, ECHO_SECONDS, &r)) {
+        return false;
+    }
+    *requests_per_s = rate_of(&r);
+    return true;
 }
 
 static void add(storm_result *sum, const storm_result *r) {
@@ -81,9 +95,12 @@ static void add(storm_result *sum, const storm_result *r) {
 static bool press(stand *s, figures *f) {
     static storm_result r;
     double seconds = (double)s->options.seconds / ROUNDS;
+    if (!measure_echo(s, &f->echo)) {
+        return false;
+    }
     for (size_t i = 0; i < ROUNDS; i++) {
         f->peak[i] = find_peak(s, seconds);
-        if (f->peak[i] <= 0.0 || !storm_at(s, s->options.connections,
+        if (f->peak[i] <= 0.0 || !storm_at(s, s->url, s->options.connections,
                                            (double)s->options.times * f->peak[i], seconds, &r)) {
             return false;
         }
@@ -107,6 +124,7 @@ static void print_took(const char *what, size_t count, const histogram *took) {
 
 static void print_figures(figures *f) {
     const storm_result *r = &f->sum;
+    printf("echo     a server that does nothing carries %.1f requests/s\n", f->echo);
     printf("all      %zu due in %.1f s, %zu not sent because every connection waited, %zu sent\n",
            r->due, r->seconds, r->unsent, r->sent);
     print_took("scored  ", r->scored, &r->scored_took);
@@ -126,9 +144,8 @@ static bool holds(figures *f, char *error) {
     }
     if (r->shed == 0 || r->scored == 0) {
         snprintf(error, STAND_ERROR_BYTES,
-                 "expected some requests shed and some scored, came %zu "
-                 "and %zu",
-                 r->shed, r->scored);
+                 "expected some requests shed and some scored, came %zu and %zu", r->shed,
+                 r->scored);
         return false;
     }
     return true;
@@ -151,7 +168,8 @@ int bench_overload(int argc, char **argv) {
                        .rows = 1,
                        .seconds = 30,
                        .times = 10,
-                       .connections = CONNECTIONS};
+                       .connections = CONNECTIONS,
+                       .beside = STAND_ECHO};
     int status = stand_parse(&o,
                              "Finds what a daemon can do, then offers it many times that, and says "
                              "what became of the requests. By default windows of 256 rows of one "

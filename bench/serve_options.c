@@ -75,7 +75,8 @@ static bool take_option(int key, const char *text, void *to) {
         o->reference = text;
         return true;
     case KEY_QUICK:
-        return o->quick = true;
+        o->quick = true;
+        return true;
     case 't':
         return parse_transport(text, &o->transport);
     case 'd':
@@ -99,8 +100,10 @@ static bool take_option(int key, const char *text, void *to) {
         return parse_size("rate", 1, RATE_MAX, text, &o->requests_per_s);
     case 'T':
         return parse_size("threads", 0, ENGINE_THREADS_MAX, text, &o->threads);
-    default:
+    case 's':
         return parse_size("seconds", 1, SECONDS_MAX, text, &o->seconds);
+    default:
+        return false;
     }
 }
 

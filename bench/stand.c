@@ -24,10 +24,11 @@ enum {
     SECONDS_MAX = 3600,
     TIMES_MAX = 100,
     CONNECTIONS_MAX = 20000,
-    PORT_FIRST = 30000,
+    PORT_FIRST = 12000, /* below those that the kernel hands out */
     PORTS = 10000,
     FILES_SPARE = 256,
     WARM_CONNECTIONS = 8,
+    ECHO_BYTES_MAX = 64 << 20,
 };
 
 #define HALF_LIFE_ROWS 1000.0
@@ -58,9 +59,11 @@ static bool take_option(int key, const char *text, void *to) {
     stand_options *o = to;
     switch (key) {
     case KEY_TCP:
-        return o->tcp = true;
+        o->tcp = true;
+        return true;
     case KEY_QUICK:
-        return o->quick = true;
+        o->quick = true;
+        return true;
     case 'd':
         return parse(o, "dim", 1, ENGINE_DIM_MAX, text, &o->dim);
     case 'c':
@@ -75,8 +78,10 @@ static bool take_option(int key, const char *text, void *to) {
         return parse(o, "seconds", 1, SECONDS_MAX, text, &o->seconds);
     case 't':
         return parse(o, "times", 1, TIMES_MAX, text, &o->times);
-    default:
+    case 'n':
         return parse(o, "connections", 1, CONNECTIONS_MAX, text, &o->connections);
+    default:
+        return false;
     }
 }
 
@@ -156,15 +161,14 @@ static void make_urls(stand *s) {
     int process = (int)getpid(), port = PORT_FIRST + process % PORTS;
     if (s->options.tcp) {
         snprintf(s->url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", port);
-        snprintf(s->watched_url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", port + PORTS);
+        snprintf(s->beside_url, STAND_URL_BYTES, "tcp://127.0.0.1:%d", port + PORTS);
     } else {
         snprintf(s->url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d.sock", process);
-        snprintf(s->watched_url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d-watched.sock",
-                 process);
+        snprintf(s->beside_url, STAND_URL_BYTES, "ipc:///tmp/adder-bench-%d-beside.sock", process);
     }
 }
 
-static bool open_house(stand *s, size_t connections_max, bool watched) {
+static bool open_house(stand *s, size_t connections_max, stand_beside kind) {
     const stand_options *o = &s->options;
     service_options service = {.reference = &s->made_up,
                                .engine = "cpu",
@@ -176,12 +180,13 @@ static bool open_house(stand *s, size_t connections_max, bool watched) {
                                .queue_rows_max = QUEUE_ROWS_MAX,
                                .contexts = CONTEXTS,
                                .policy = {.has_threshold = true, .threshold = THRESHOLD}};
-    return house_open(watched ? &s->watched : &s->house,
-                      &(house_options){.url = watched ? s->watched_url : s->url,
-                                       .watched = watched,
-                                       .service = &service,
+    return house_open(kind == STAND_ALONE ? &s->house : &s->beside,
+                      &(house_options){.url = kind == STAND_ALONE ? s->url : s->beside_url,
+                                       .watched = kind == STAND_WATCHED,
+                                       .service = kind == STAND_ECHO ? NULL : &service,
                                        .contexts = CONTEXTS,
-                                       .connections_max = connections_max},
+                                       .connections_max = connections_max,
+                                       .message_bytes_max = ECHO_BYTES_MAX},
                       s->error, STAND_ERROR_BYTES);
 }
 
@@ -210,16 +215,17 @@ static bool open_stand(stand *s, const stand_options *o, size_t connections_max)
     *s = (stand){.options = *o};
     raise_files(connections_max + FILES_SPARE);
     make_urls(s);
-    return make_data(s) && open_house(s, connections_max, false) &&
-           (!o->beside_watched || open_house(s, connections_max, true)) && make_requests(s) &&
-           fill_windows(s, s->url) && (!o->beside_watched || fill_windows(s, s->watched_url));
+    return make_data(s) && open_house(s, connections_max, STAND_ALONE) &&
+           (o->beside == STAND_ALONE || open_house(s, connections_max, o->beside)) &&
+           make_requests(s) && fill_windows(s, s->url) &&
+           (o->beside != STAND_WATCHED || fill_windows(s, s->beside_url));
 }
 
 static void close_stand(stand *s) {
     for (size_t i = 0; i < STAND_ACCOUNTS; i++) {
         free(s->message[i].bytes);
     }
-    house_close(s->watched); /* opened last: it has inherited what keeps the other one */
+    house_close(s->beside); /* opened last: it has inherited what keeps the other one */
     house_close(s->house);
     synthetic_fini(&s->data);
 }

@@ -14,21 +14,28 @@
 
 enum { STAND_ACCOUNTS = 64, STAND_ERROR_BYTES = 512, STAND_URL_BYTES = 128 };
 
+/* A second server, at another address. */
+typedef enum {
+    STAND_ALONE,   /* none */
+    STAND_WATCHED, /* the same daemon, of which all is counted */
+    STAND_ECHO,    /* a null echo */
+} stand_beside;
+
 typedef struct {
     const char *name; /* of the subcommand */
     size_t dim, classes, window_rows, rows, threads;
     size_t seconds, times, connections;
     bool tcp;
     bool quick;
-    bool beside_watched; /* a second daemon, of which all is counted, that gets the same requests */
+    stand_beside beside;
 } stand_options;
 
 typedef struct {
     stand_options options;
     synthetic data;
     reference made_up;
-    house *house, *watched;
-    char url[STAND_URL_BYTES], watched_url[STAND_URL_BYTES];
+    house *house, *beside;
+    char url[STAND_URL_BYTES], beside_url[STAND_URL_BYTES];
     storm_message message[STAND_ACCOUNTS]; /* of an account each */
     char error[STAND_ERROR_BYTES];         /* one line, of who returns false */
 } stand;

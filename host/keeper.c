@@ -238,7 +238,7 @@ typedef struct {
     const char *path;
     snapshot *from;
     bool absent, restored, inherited;
-    size_t accounts;
+    size_t accounts, believed;
     char error[ERROR_BYTES];
 } restoring;
 
@@ -250,7 +250,7 @@ static void restore_visit(void *context, const snapshot_state *state) {
 
 static void inherit_visit(void *context, const snapshot_state *state) {
     restoring *r = context;
-    r->inherited = snapshot_inherit(r->from, &r->keeper->identity, state);
+    r->inherited = snapshot_inherit(r->from, &r->keeper->identity, state, &r->believed);
 }
 
 static void forget_file(restoring *r) {
@@ -288,20 +288,20 @@ static bool inherit_from(restoring *r) {
         service_visit(r->keeper->options.service, inherit_visit, r);
     }
     if (r->inherited) {
-        snapshot_facts facts = snapshot_describe(r->from);
         log_event(LOG_WARNING, "inherited",
-                  "%s: of the same model with another reference, window or memory: what was "
-                  "believed of its %" PRIu64 " accounts and %" PRIu64
-                  " records is taken over, and windows begin anew",
-                  r->path, facts.accounts, facts.records);
+                  "%s: windows in it are not ours, and begin anew; what was believed of %zu "
+                  "accounts is taken over",
+                  r->path, r->believed);
     }
     return r->inherited;
 }
 
+/* What was believed last is worth more than windows from before: who goes back to the reference
+ * before goes on with the verdicts of the one between. */
 static void restore(keeper *k) {
     restoring last = {.keeper = k, .path = k->path}, older = {.keeper = k, .path = k->older};
-    k->good = restore_from(&last);
-    if (!k->good && !restore_from(&older) && !inherit_from(&last) && !inherit_from(&older)) {
+    k->good = restore_from(&last) || inherit_from(&last);
+    if (!k->good && !restore_from(&older) && !inherit_from(&older)) {
         log_event(LOG_WARNING, "nothing_restored", "%s: %s; starting with nothing learnt", k->path,
                   last.absent && older.absent ? "no snapshot there, nor at its name with .1"
                                               : "no snapshot that could be restored");

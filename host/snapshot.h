@@ -40,7 +40,7 @@
 
 enum { SNAPSHOT_HASH_BYTES = 32 };
 
-/* Whose state it is: only a daemon of the same reads it. */
+/* Whose state it is: only a daemon of the same reads all of it. */
 typedef struct {
     char model[REFERENCE_MODEL_BYTES_MAX + 1];
     uint64_t dim, classes, rank, window_rows, memory_rank;
@@ -100,10 +100,10 @@ snapshot_facts snapshot_describe(const snapshot *snapshot);
 bool snapshot_restore(const snapshot *snapshot, const snapshot_identity *identity,
                       const snapshot_state *state, size_t *restored, char *error,
                       size_t error_bytes);
-/* Of the same model's file that snapshot_restore refuses, since reference, window or memory is
- * another: only what was believed, as inherit.h takes it over from a service. False: of another
- * model, and nothing was done. */
+/* After snapshot_restore has refused it, of the same model, for instance with another reference:
+ * only what was believed, as inherit.h takes it over from a service; *believed records there are
+ * then. False: of another model, and nothing was done. */
 bool snapshot_inherit(const snapshot *snapshot, const snapshot_identity *identity,
-                      const snapshot_state *state);
+                      const snapshot_state *state, size_t *believed);
 
 #endif

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "records.h"
 #include "snapshot_parts.h"
 
 snapshot_identity snapshot_identity_of(const reference *reference, size_t window_rows,
@@ -202,12 +203,14 @@ bool snapshot_restore(const snapshot *s, const snapshot_identity *identity,
 }
 
 bool snapshot_inherit(const snapshot *s, const snapshot_identity *identity,
-                      const snapshot_state *state) {
+                      const snapshot_state *state, size_t *believed) {
+    *believed = 0;
     if (strcmp(s->facts.identity.model, identity->model) != 0) {
         return false;
     }
     put_secret(s, state);
     put_records(s, state);
     put_as_records(s, state, s->facts.accounts);
+    *believed = records_held(judge_records(state->judge));
     return true;
 }

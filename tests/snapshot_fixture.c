@@ -214,14 +214,14 @@ void stage_save(stage *s) {
     aside_close(&file);
 }
 
-bool stage_inherit(stage *s, size_t places) {
+bool stage_inherit(stage *s, size_t places, size_t *believed) {
     snapshot *from;
     char error[ERROR_BYTES];
     snapshot_state state = stage_state(s, places);
     if (!snapshot_open(&from, s->path, error, sizeof error)) {
         return false;
     }
-    bool ok = snapshot_inherit(from, &s->identity, &state);
+    bool ok = snapshot_inherit(from, &s->identity, &state, believed);
     snapshot_close(from);
     return ok;
 }

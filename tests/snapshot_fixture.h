@@ -53,7 +53,7 @@ void stage_live(stage *stage, size_t held, size_t rows);
 
 void stage_save(stage *stage);
 bool stage_load(stage *stage, size_t places, size_t *restored, char *error);
-bool stage_inherit(stage *stage, size_t places);
+bool stage_inherit(stage *stage, size_t places, size_t *believed);
 /* It is refused in one line that names the file and has the word, and nothing came in. */
 void stage_refuses(stage *stage, const char *word);
 /* Writes the file with a checksum made for it. */

@@ -201,27 +201,35 @@ Test(snapshot, with_fewer_places_the_others_come_back_as_records) {
     stage_close(&a);
 }
 
-/* A retrained model: records of all, and nothing else. */
+/* A retrained model: records of who had a place and of who had lost it, and nothing else. */
 Test(snapshot, another_reference_takes_over_what_was_believed) {
+    enum { GONE = 3 };
     stage a, b;
-    char error[ERROR_BYTES] = "";
+    char error[ERROR_BYTES] = "", text[32];
     uint64_t place = 0;
-    size_t restored;
+    size_t restored, believed;
     stage_open(&a);
-    stage_live(&a, PLACES + 6, 400);
+    stage_live(&a, PLACES, 400);
+    for (size_t i = 0; i < GONE; i++) {
+        verdict_belief belief = verdict_believed(judge_record(a.judge, (uint32_t)i));
+        accounts_key key = accounts_key_of(a.accounts, stage_name(900 + i, text));
+        judge_restore_absent(a.judge, &key, &belief);
+    }
     stage_save(&a);
     b = a;
     stage_open_parts(&b, PLACES);
     b.identity.reference[0] ^= 1;
     cr_assert_not(stage_load(&b, PLACES, &restored, error));
+    cr_assert(strstr(error, "expected a snapshot of this reference"), "%s", error);
     snprintf(b.identity.model, sizeof b.identity.model, "other");
-    cr_assert_not(stage_inherit(&b, PLACES), "of another model");
+    cr_assert_not(stage_inherit(&b, PLACES, &believed), "of another model");
     cr_assert_eq(records_held(judge_records(b.judge)), 0);
     snprintf(b.identity.model, sizeof b.identity.model, "%s", a.identity.model);
-    cr_assert(stage_inherit(&b, PLACES));
+    cr_assert(stage_inherit(&b, PLACES, &believed));
+    cr_assert_eq(believed, accounts_held(a.accounts) + records_held(judge_records(a.judge)));
+    cr_assert_eq(believed, records_held(judge_records(b.judge)));
     cr_assert_eq(accounts_held(b.accounts), 0);
     cr_assert_null(answers_next(b.answers, &place));
-    cr_assert_geq(records_held(judge_records(b.judge)), PLACES);
     for (uint32_t slot = accounts_next(a.accounts, ACCOUNTS_NONE); slot != ACCOUNTS_NONE;
          slot = accounts_next(a.accounts, slot)) {
         verdict_record found;
@@ -229,6 +237,12 @@ Test(snapshot, another_reference_takes_over_what_was_believed) {
         cr_assert(judge_absent(b.judge, &key, &found));
         cr_assert_eq(found.queries, judge_record(a.judge, slot)->queries);
         cr_assert_eq(found.verdict, judge_record(a.judge, slot)->verdict);
+    }
+    for (size_t i = 0; i < GONE; i++) {
+        verdict_record found;
+        accounts_key key = accounts_key_of(b.accounts, stage_name(900 + i, text));
+        cr_assert(judge_absent(b.judge, &key, &found), "record %zu, by the file's secret", i);
+        cr_assert_eq(found.queries, judge_record(a.judge, (uint32_t)i)->queries);
     }
     stage_close_parts(&b);
     stage_close(&a);

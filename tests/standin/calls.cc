@@ -140,7 +140,7 @@ cudaError_t cudaGetLastError(void) {
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
-    static char other[32];
+    static thread_local char other[32];
     switch (error) {
     case cudaSuccess:
         return "no error";

@@ -141,7 +141,6 @@ static cusolverStatus_t eigen_put(cusolverDnHandle_t handle, eigen e) {
 static cusolverStatus_t eigen_begin(eigen *e, const char *call, cusolverDnHandle_t handle,
                                     const void *params) {
     e->call = call;
-    standin_lock held(standin_calls);
     cusolverStatus_t status = solver_begin(call, handle);
     if (status == CUSOLVER_STATUS_SUCCESS) {
         status = params == NULL ? CUSOLVER_STATUS_INVALID_VALUE : eigen_check(e);
@@ -185,6 +184,7 @@ cusolverStatus_t cusolverDnXsyevBatched(cusolverDnHandle_t handle, cusolverDnPar
         return CUSOLVER_STATUS_INVALID_VALUE;
     }
     eigen e = eigen_shape(jobz, uplo, dataTypeA, n, lda, batchSize);
+    standin_lock held(standin_calls);
     e.a = A;
     e.w = W;
     e.info = info;
@@ -208,6 +208,7 @@ cusolverStatus_t cusolverDnDsyevjBatched(cusolverDnHandle_t handle, cusolverEigM
                                          double *W, double *work, int lwork, int *info,
                                          syevjInfo_t params, int batchSize) {
     eigen e = eigen_shape(jobz, uplo, CUDA_R_64F, n, lda, batchSize);
+    standin_lock held(standin_calls);
     e.a = A;
     e.w = W;
     e.info = info;

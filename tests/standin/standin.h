@@ -10,7 +10,8 @@
  *  - a missing stream synchronisation: work waits in its stream's queue. Forward, only what a
  *    synchronisation asks for is run; backward, all other streams run first.
  * What it does not catch: races between blocks, launch bounds, and anything that depends on speed.
- * Threads may call CUDA at once; their calls run one after the other.
+ * Threads may call CUDA at once; their calls run one after the other. What steers it, below, is for
+ * one thread while no other is in a call.
  *
  * The environment sets the start: STANDIN_ORDER=forward|backward, STANDIN_DEVICES=0|1,
  * STANDIN_MEMORY=bytes, STANDIN_FAIL=call:nth:code.
