@@ -15,6 +15,13 @@
 
 enum { PATIENCE_S = 30, POLL_MS = 5, REPLY_MAX = 1 << 20 };
 
+static bool is_ready(int port) {
+    scrape_reply reply = scrape_get(port, "/readyz", NULL);
+    bool ready = reply.status == 200;
+    scrape_reply_free(&reply);
+    return ready;
+}
+
 int scrape_port(const daemon_fixture *d) {
     static const char before[] = "admin port at http://127.0.0.1:";
     nng_time deadline = nng_clock() + DAEMON_START_MS;
@@ -23,12 +30,12 @@ int scrape_port(const daemon_fixture *d) {
         const char *at = strstr(log, before);
         int port = at != NULL && strchr(at, '\n') ? atoi(at + strlen(before)) : 0;
         free(log);
-        if (port > 0) {
+        if (port > 0 && is_ready(port)) { /* requests may be answered a moment before */
             return port;
         }
         nng_msleep(POLL_MS);
     }
-    child_fail("adderd does not say where its admin port is");
+    child_fail("adderd does not say where its admin port is, or is not ready");
 }
 
 int scrape_free_port(void) {
