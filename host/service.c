@@ -97,7 +97,7 @@ int service_encode(service *s, request *r, nng_msg *reply) {
 
 /* ---- on the thread that owns the queue ---- */
 
-/* After a call of the engine, in which it may have lost its device. */
+/* After a call of the engine, in which it may have lost its device, or have come to hold less. */
 static void watch_engine(service *s) {
     engine_facts facts = engine_describe(s->engine);
     s->in_flight_max = facts.in_flight_max;
@@ -210,6 +210,7 @@ static void look_up(service *s, request *r) {
     }
     planner_look_up(&s->planner, r);
     atomic_store(&s->accounts_held, accounts_held(s->accounts));
+    watch_engine(s);
 }
 
 /* Carries out as many of these requests as fit one batch; returns how many it took. */

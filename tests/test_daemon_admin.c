@@ -19,7 +19,12 @@
 #include "scrape.h"
 #include "wire_bytes.h"
 
-enum { PATH_BYTES = CHILD_PATH_BYTES * 2, DIM = 64, SLOW = 3 * ADMIN_CONNECTIONS_MAX };
+enum {
+    PATH_BYTES = CHILD_PATH_BYTES * 2,
+    DIM = 64,
+    SLOW = 3 * ADMIN_CONNECTIONS_MAX,
+    PLACE_BYTES_MOST = 1024, /* of an account, beside window and memory */
+};
 
 static void expect_answer(int port, const char *path, const char *token, int status,
                           const char *word) {
@@ -154,6 +159,10 @@ Test(admin, metrics_tell_of_known_traffic, .timeout = 60) {
     expect_value(text, "adder_poisoned_rows_total", 2);
     expect_value(text, "adder_accounts{model=\"default\"}", 2);
     expect_value(text, "adder_accounts_max" MODEL, 16);
+    double each = scrape_value(text, "adder_account_bytes" MODEL);
+    double most = each + 10.0 * scrape_value(text, "adder_block_bytes" MODEL) + PLACE_BYTES_MOST;
+    cr_assert_gt(scrape_value(text, "adder_accounts_bytes" MODEL), 2.0 * each);
+    cr_assert_leq(scrape_value(text, "adder_accounts_bytes" MODEL), 2.0 * most);
     expect_value(text, "adder_evictions_total" MODEL, 0);
     expect_value(text, "adder_stage_seconds_count{stage=\"wait\"}", 7);
     expect_value(text, "adder_stage_seconds_count{stage=\"engine\"}", 6);

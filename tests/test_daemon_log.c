@@ -272,6 +272,33 @@ Test(daemon_log, tells_of_who_is_denied_and_nothing_of_who_is_allowed, .timeout 
     stage_close(&s);
 }
 
+/* A list that changes changes a verdict at the next query, which is told once each time. */
+Test(daemon_log, tells_of_who_is_denied_by_a_reload_and_freed_by_the_next, .timeout = 120) {
+    stage s;
+    char deny[PATH_BYTES];
+    stage_open(&s, DAEMON_NO_FLAGS);
+    daemon_stop(&s.d);
+    child_write(daemon_path(&s.d, "deny", deny), "zoe\n", 4);
+    daemon_start(&s.d, DAEMON_FLAGS("--deny", deny));
+    sender eve = {"eve", NULL, &s.honest, 314};
+    static const char *const lists[] = {"zoe\neve\n", "zoe\n"};
+    adder_reply_free(send(&s, &eve, 0));
+    json_decref(await_lines(&s, "verdict", 0));
+    for (size_t i = 0; i < 2; i++) {
+        child_write(deny, lists[i], strlen(lists[i]));
+        kill(s.d.child, SIGHUP);
+        json_decref(await_lines(&s, "reloaded", i + 1));
+        adder_reply_free(send(&s, &eve, 1 + 2 * i));
+        adder_reply_free(send(&s, &eve, 2 + 2 * i));
+        json_t *lines = await_lines(&s, "verdict", i + 1);
+        expect_text(json_array_get(lines, i), "account", "eve");
+        expect_text(json_array_get(lines, i), i == 0 ? "to" : "from", "flagged");
+        expect_text(json_array_get(lines, 0), "reason", "denied");
+        json_decref(lines);
+    }
+    stage_close(&s);
+}
+
 Test(daemon_log, does_not_tell_again_of_who_was_flagged_before_a_restart, .timeout = 120) {
     stage s;
     char state[PATH_BYTES];
